@@ -1,0 +1,151 @@
+/*
+ * The database: per-chat append logs in LMDB, and what it takes to find them.
+ *
+ * Written by one thread in large transactions (database_settle), read through snapshots by any
+ * thread. No pointer into LMDB's map leaves a call: all results are copied. Every row carries a
+ * CRC-32C that is checked when it is read; a wrong one is STORE_CORRUPT and a log line naming the
+ * chat and seq or the key, and the row is not served. Tables and rows, byte by byte, are in
+ * database.c.
+ */
+#ifndef STORE_DATABASE_H
+#define STORE_DATABASE_H
+
+#include "base/uuid.h"
+#include "store/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DATABASE_DIGEST_BYTES 16 /* of a client id; see digest.h */
+#define DATABASE_USERS_DIGEST_BYTES 32
+#define DATABASE_NAMESPACE_BYTES_MAX 64
+
+struct database;
+
+struct database_meta {
+    struct uuid store_id;
+    uint64_t settled_lsn;      /* everything up to this LSN is in the database */
+    uint64_t chat_number_last; /* chats are numbered 1, 2, 3, … in the order of their making */
+};
+
+/*
+ * Opens `directory`/chats.mdb or makes it with a new store id. A file that is shorter than its own
+ * meta page says, or of another format version, is refused before LMDB maps it. Returns
+ * STORE_FORMAT, STORE_CORRUPT, STORE_FULL, STORE_IO or STORE_NO_MEMORY with `failure`.
+ */
+int database_open(struct database **database, const char *directory, uint64_t map_bytes,
+                  struct store_failure *failure);
+void database_close(struct database *database);
+/* As of the last database_settle or the opening. By the thread that settles, or before it starts.
+ */
+void database_read_meta(const struct database *database, struct database_meta *meta);
+
+/* --- reading: any thread; a snapshot belongs to one thread at a time, and is short --- */
+
+struct database_snapshot;
+
+/* Sees all that had been settled when it began. STORE_NO_MEMORY, STORE_IO or STORE_OVERLOADED (no
+ * reader slot). */
+int database_snapshot_begin(struct database *database, struct database_snapshot **snapshot);
+void database_snapshot_end(struct database_snapshot *snapshot);
+
+struct database_chat {
+    struct uuid id;
+    uint64_t number;
+    uint64_t head_seq;   /* settled */
+    uint64_t created_ns; /* since 1970 */
+    uint8_t namespace_size;
+    char namespace_name[DATABASE_NAMESPACE_BYTES_MAX + 1]; /* NUL-terminated */
+};
+
+/* STORE_NOT_FOUND, STORE_CORRUPT (also when the log does not end where the head says) or STORE_IO.
+ */
+int database_find_chat(struct database_snapshot *snapshot, const struct uuid *id,
+                       struct database_chat *chat);
+
+/* The chat's users, as they were settled: see `users` of database_new_chat. A malloc'd copy for the
+ * caller to free. */
+int database_read_users(struct database_snapshot *snapshot, uint64_t chat_number, uint8_t **users,
+                        size_t *size);
+
+/* The chat of a set of users. STORE_NOT_FOUND when there is none. */
+int database_find_users(struct database_snapshot *snapshot, const char *namespace_name,
+                        const uint8_t digest[DATABASE_USERS_DIGEST_BYTES], struct uuid *chat_id);
+
+/* The seq of an earlier message with this client id. STORE_NOT_FOUND when there is none. */
+int database_find_client(struct database_snapshot *snapshot, uint64_t chat_number,
+                         const uint8_t digest[DATABASE_DIGEST_BYTES], uint64_t *seq);
+
+/* A growing buffer of messages. Zero-initialise. */
+struct database_page {
+    uint8_t *bytes; /* the messages, one behind the other, without CRCs */
+    size_t size;
+    size_t capacity;
+    struct database_entry {
+        uint64_t seq;
+        size_t offset;
+        size_t size;
+    } * entries; /* in ascending seq if read forwards, else descending */
+    size_t count;
+    size_t entries_capacity;
+};
+
+/*
+ * Appends messages of [from_seq, before_seq) to `page`: the first ones, or with `backwards` the
+ * last ones (in descending order), until the page holds `limit` entries or the next would take it
+ * beyond `budget_bytes` (each message counts as its size + 8; the first always goes in). Every seq
+ * of the range up to the settled head must be there: a hole is STORE_CORRUPT. Returns 0,
+ * STORE_CORRUPT, STORE_IO, STORE_NO_MEMORY; on failure the page holds what had been read before.
+ */
+int database_read_log(struct database_snapshot *snapshot, const struct uuid *chat_id,
+                      uint64_t chat_number, uint64_t from_seq, uint64_t before_seq, size_t limit,
+                      size_t budget_bytes, bool backwards, struct database_page *page);
+void database_page_free(struct database_page *page);
+
+/* --- settling: one thread --- */
+
+struct database_new_chat {
+    struct uuid id;
+    uint64_t number;
+    uint64_t created_ns;
+    const char *namespace_name; /* NUL-terminated, 1 to 64 bytes */
+    const uint8_t *users; /* for each user in byte order: u8 size (1 to 128), then the bytes */
+    size_t users_size;
+    uint8_t users_digest[DATABASE_USERS_DIGEST_BYTES];
+};
+
+struct database_message {
+    uint64_t chat_number;
+    uint64_t seq;
+    const uint8_t *bytes; /* wire form of Message */
+    uint32_t size;
+    uint8_t client_digest[DATABASE_DIGEST_BYTES];
+};
+
+struct database_batch {
+    const struct database_new_chat *chats; /* ascending number */
+    size_t chat_count;
+    /* In any order as they come; sorted in place by the call. For one chat the seqs are without
+     * gaps and follow its settled head. */
+    struct database_message *messages;
+    size_t message_count;
+    uint64_t settled_lsn; /* after this batch */
+};
+
+/*
+ * Writes the batch and its settled LSN in one durable transaction. Returns 0; STORE_FULL (disk or
+ * map full: nothing was written, try again later); STORE_CORRUPT (the batch does not follow what is
+ * stored: nothing was written) or STORE_IO with `failure`, after which the process must end.
+ */
+int database_settle(struct database *database, const struct database_batch *batch,
+                    struct store_failure *failure);
+
+struct database_statistics {
+    uint64_t chats;
+    uint64_t messages;
+    uint64_t file_bytes;
+};
+int database_read_statistics(struct database_snapshot *snapshot,
+                             struct database_statistics *statistics);
+
+#endif
