@@ -21,11 +21,23 @@ void broker_watch_url(natsConnection *connection, char *text, size_t size)
     nats_url_without_credentials(url, text, size);
 }
 
+/* After broker_watch_stop: what happens now is our own doing, and no news. */
+static bool is_stopped(struct broker_watch *watch)
+{
+    bool stopped;
+
+    uv_mutex_lock(&watch->lock);
+    stopped = watch->stopped;
+    uv_mutex_unlock(&watch->lock);
+    return stopped;
+}
+
 static void on_disconnected(natsConnection *connection, void *data)
 {
     const char *error = NULL;
 
-    (void)data;
+    if (is_stopped(data))
+        return;
     natsConnection_GetLastError(connection, &error);
     LOG_WARN("broker.disconnected", log_text("error", error == NULL ? "" : error));
 }

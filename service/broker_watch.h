@@ -24,7 +24,7 @@ int broker_watch_start(struct broker_watch *watch, uv_loop_t *loop, void (*close
                        void *data);
 /* Sets the callbacks. `watch` must outlive all connections made with `options`. */
 natsStatus broker_watch_install(struct broker_watch *watch, natsOptions *options);
-/* From now on callbacks only log. Closes the handle. */
+/* From now on callbacks are silent. Closes the handle. */
 void broker_watch_stop(struct broker_watch *watch);
 /* When the library's threads are gone. */
 void broker_watch_free(struct broker_watch *watch);

@@ -49,6 +49,16 @@ static int unreadable(struct chat_error *error)
     return chat_error_set(error, CHAT_MALFORMED, "the headers cannot be read");
 }
 
+/* The library looks for colons across lines: a line without one is then part of the next name. */
+static bool is_name(const char *key)
+{
+    const char *c = key;
+
+    while (*c > ' ' && *c < 0x7f)
+        c++;
+    return *c == '\0' && c != key;
+}
+
 /* Takes in the values of one header name, if it means anything here. */
 static int read_key(natsMsg *message, const char *key, struct request_headers *headers,
                     struct chat_error *error)
@@ -58,6 +68,8 @@ static int read_key(natsMsg *message, const char *key, struct request_headers *h
     int count = 0;
     int result = 0;
 
+    if (!is_name(key))
+        return unreadable(error);
     if (!user && strcasecmp(key, "Content-Type") != 0)
         return 0;
     if (natsMsgHeader_Values(message, key, &values, &count) != NATS_OK)

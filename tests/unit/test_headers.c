@@ -7,6 +7,19 @@
 
 #include "service/headers.h"
 
+/* Messages are freed by a thread of the library's. */
+static int open_library(void **state)
+{
+    (void)state;
+    return nats_Open(-1) == NATS_OK ? 0 : -1;
+}
+
+static int close_library(void **state)
+{
+    (void)state;
+    return nats_CloseAndWait(5000) == NATS_OK ? 0 : -1;
+}
+
 static int setup(void **state)
 {
     natsMsg *message = NULL;
@@ -103,6 +116,16 @@ static void a_user_is_checked_as_in_requests(void **state)
     assert_refused(*state);
 }
 
+static void a_name_that_is_no_name_is_refused(void **state)
+{
+    struct request_headers headers;
+    struct chat_error error;
+
+    add(*state, "X\r\nChat-User", "Bob");
+    assert_int_equal(headers_read(*state, &headers, &error), -1);
+    assert_int_equal(error.reason, CHAT_MALFORMED);
+}
+
 #define with_message(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -115,6 +138,7 @@ int main(void)
         with_message(one_user_only_in_any_spelling),
         with_message(an_empty_user_is_no_user),
         with_message(a_user_is_checked_as_in_requests),
+        with_message(a_name_that_is_no_name_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_library, close_library);
 }
