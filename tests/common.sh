@@ -22,9 +22,11 @@ use_own_tmpdir() {
 }
 
 # The sanitizers stop at the first finding, with status 99, which no test program uses otherwise.
-# Suppression files are for findings inside the libraries, not in this tree.
+# They report to files, as tests may read or redirect standard error; so even a finding in a process
+# whose end nobody looks at is seen. After use_own_tmpdir. Suppression files are for findings
+# inside the libraries, not in this tree.
 set_sanitizer_options() {
-    local tests=$PWD/tests common=exitcode=99:halt_on_error=1
+    local tests=$PWD/tests common="exitcode=99:halt_on_error=1:log_path='$TMPDIR/finding'"
     export ASAN_OPTIONS=$common:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
     export UBSAN_OPTIONS=$common:print_stacktrace=1
     export TSAN_OPTIONS=$common:second_deadlock_stack=1
@@ -42,4 +44,11 @@ without_address_randomization() {
     else
         "$@"
     fi
+}
+
+# Prints the sanitizers' findings since the last call, and succeeds if there were any.
+sanitizers_found() {
+    compgen -G "$TMPDIR/finding.*" >/dev/null || return 1
+    head -n 100 "$TMPDIR"/finding.*
+    rm -f "$TMPDIR"/finding.*
 }

@@ -54,6 +54,9 @@ skipped=$(($(summary skipped) + $(summary todo)))
 if [[ -z $passed || ($failed == 0 && $status != 0) ]]; then
     failed=$((failed + 1))
 fi
+if sanitizers_found; then
+    failed=$((failed + 1))
+fi
 echo "integration tests of $what: ${passed:-0} passed, $failed failed, $skipped skipped (status $status)"
 record "${passed:-0}" "$failed" "$skipped" "integration tests of $what"
 [[ $failed == 0 ]]

@@ -29,6 +29,9 @@ run_program() {
         $planned != $((passed + skipped))) ]]; then
         failed=1
     fi
+    if sanitizers_found && [[ $failed == 0 ]]; then
+        failed=1
+    fi
     if [[ $failed -gt 0 ]]; then
         cat "$report"
     fi
