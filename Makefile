@@ -3,6 +3,7 @@
 #   make CC=clang                     another compiler, built apart in build/clang/
 #   make SANITIZE=address,undefined   or SANITIZE=thread; built apart in build/san-<names>/
 #   make WERROR=                      warnings stay warnings (for compilers newer than ours)
+#   make V=1                          show whole command lines
 #
 # CFLAGS, CPPFLAGS and LDFLAGS are yours: what the code needs is added to them.
 
@@ -58,6 +59,9 @@ TEST_HELPERS = $(call objects,$(filter-out tests/unit/test_%,$(TEST_SOURCES)))
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(TEST_SOURCES)))
 OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(call objects,$(MAINS) $(TEST_SOURCES))
 
+# A word and the file that is made, instead of the command line.
+say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $@';))
+
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help all run test unit unit-programs integration lint format check-readme \
@@ -86,33 +90,34 @@ $(GENERATED) $(GENERATED:.c=.h) &: proto/chat.proto
 	@command -v protoc >/dev/null && command -v protoc-gen-c >/dev/null || \
 		{ echo 'protoc or protoc-gen-c is missing: run "make dependencies" first.' >&2; exit 1; }
 	@mkdir -p $(BUILD)/generated
-	protoc -I proto -I /usr/include --c_out=$(BUILD)/generated \
+	$(call say,PROTOC)protoc -I proto -I /usr/include --c_out=$(BUILD)/generated \
 		proto/chat.proto google/protobuf/timestamp.proto
 
 $(BUILD)/generated/%.o: $(BUILD)/generated/%.c
-	$(COMPILE) -c -o $@ $<
+	$(call say,CC)$(COMPILE) -c -o $@ $<
 $(BUILD)/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
-	$(COMPILE) $(WARNINGS) -c -o $@ $<
+	$(call say,CC)$(COMPILE) $(WARNINGS) -c -o $@ $<
 
 # Linking: each program gets its room and the rooms that this one may use, and no others.
 define link
 @mkdir -p $(@D)
-$(LINK) -o $@ $(filter %.o %.a,$^) $(1) $(LIBRARIES)
+$(call say,LINK)$(LINK) -o $@ $(filter %.o %.a,$^) $(test_library) $(LIBRARIES)
 endef
 $(BUILD)/bin/%: $(BUILD)/service/%_main.o $(SERVICE) $(STORE) $(PROTO) $(BASE)
-	$(call link)
+	$(link)
 $(BUILD)/bin/%: $(BUILD)/store/%_main.o $(STORE) $(PROTO) $(BASE)
-	$(call link)
+	$(link)
 $(BUILD)/bin/%: $(BUILD)/clients/%_main.o $(CLIENTS) $(PROTO) $(BASE)
-	$(call link)
+	$(link)
 
 # Unit tests link against everything that has no main(); the linker takes what each needs.
 $(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR)ar rcs $@ $^
+$(BUILD)/tests/unit/test_%: test_library = -lcmocka
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_HELPERS) $(LIBRARY)
-	$(call link,-lcmocka)
+	$(link)
 
 -include $(OBJECTS:.o=.d)
 
