@@ -76,6 +76,17 @@ uint64_t call_backoff_ms(unsigned failures, uint32_t random)
     return delay_ms - random % (delay_ms / 2 + 1);
 }
 
+bool call_url_is_valid(const char *url)
+{
+    const char *host = strstr(url, "://");
+    bool known = host == NULL || strncmp(url, "nats://", 7) == 0 || strncmp(url, "tls://", 6) == 0;
+
+    host = host == NULL ? url : host + strlen("://");
+    for (const char *c = url; *c != '\0'; c++)
+        known = known && (unsigned char)*c > ' ' && *c != 0x7f;
+    return known && host[0] != '\0';
+}
+
 /* What is before the last '@' goes: a password with an '@' or '/' that should have been escaped
  * must not be half shown either. */
 static void describe_url(const char *url, char *text, size_t size)
@@ -167,12 +178,23 @@ static void drop_connection(struct call *call)
     call->connection = NULL;
 }
 
-/* ---- Connecting ---- */
-
 static bool given(const char *text)
 {
     return text != NULL && text[0] != '\0';
 }
+
+/* What the library says of its last failure, without the line of its source in front. */
+static const char *reason_of(natsStatus status)
+{
+    const char *reason = nats_GetLastError(NULL);
+    const char *after = given(reason) && reason[0] == '(' ? strstr(reason, "): ") : NULL;
+
+    if (after != NULL)
+        reason = after + strlen("): ");
+    return given(reason) ? reason : natsStatus_GetText(status);
+}
+
+/* ---- Connecting ---- */
 
 static natsStatus set_servers(const struct call_settings *settings, natsOptions *options)
 {
@@ -231,17 +253,14 @@ static enum attempt make_options(struct call *call)
         status = set_tls(call->settings, call->options);
     if (status == NATS_OK)
         return ATTEMPT_AGAIN;
-    const char *reason = nats_GetLastError(NULL);
     return failed(call, ATTEMPT_OVER, "the connection's options are not usable: %s",
-                  given(reason) ? reason : natsStatus_GetText(status));
+                  reason_of(status));
 }
 
 static enum attempt connect_failed(const struct call *call, natsStatus status)
 {
-    const char *reason = nats_GetLastError(NULL);
+    const char *reason = reason_of(status);
 
-    if (!given(reason))
-        reason = natsStatus_GetText(status);
     switch (status) {
     case NATS_CONNECTION_AUTH_FAILED:
     case NATS_NOT_PERMITTED:
@@ -321,17 +340,28 @@ static enum attempt take_reply(const struct call *call, natsMsg *message)
     return call->result->code == 503 || call->result->code == 507 ? ATTEMPT_AGAIN : ATTEMPT_OVER;
 }
 
-/* The broker tells of a missing permission on the connection, not on the request. */
-static bool is_not_permitted(const struct call *call)
+/* The broker tells of a missing permission on the connection, not on the request: a request
+ * without one just gets no reply. Without the permission to publish it went nowhere; without the
+ * one to subscribe it was delivered, and only the reply is lost. */
+static enum attempt no_reply(const struct call *call)
 {
     const char *reason = NULL;
 
-    return natsConnection_GetLastError(call->connection, &reason) == NATS_NOT_PERMITTED;
+    if (natsConnection_GetLastError(call->connection, &reason) != NATS_NOT_PERMITTED) {
+        call->result->maybe_done = true;
+        return failed(call, ATTEMPT_AGAIN, "no reply on %s from the service", call->subject);
+    }
+    if (!given(reason) || strcasestr(reason, "for publish") == NULL)
+        call->result->maybe_done = true;
+    return failed(call, ATTEMPT_OVER,
+                  "the broker does not permit it: %s; the user needs to publish on %s and to "
+                  "subscribe to _INBOX.>",
+                  given(reason) ? reason : "no reason given", call->subject);
 }
 
 static enum attempt request_failed(struct call *call, natsStatus status)
 {
-    enum attempt attempt = ATTEMPT_AGAIN;
+    enum attempt attempt;
 
     switch (status) {
     case NATS_NO_RESPONDERS:
@@ -344,20 +374,12 @@ static enum attempt request_failed(struct call *call, natsStatus status)
                       "the request of %zu bytes is larger than the broker's maximum payload",
                       call->size);
     case NATS_TIMEOUT:
-        if (is_not_permitted(call)) {
-            attempt = failed(call, ATTEMPT_OVER,
-                             "the broker does not permit us to publish on %s, or to subscribe to "
-                             "the reply",
-                             call->subject);
-        } else {
-            call->result->maybe_done = true;
-            failed(call, ATTEMPT_AGAIN, "no reply on %s from the service", call->subject);
-        }
+        attempt = no_reply(call);
         break;
     default:
         call->result->maybe_done = true;
-        failed(call, ATTEMPT_AGAIN, "the connection to the broker at %s was lost (%s)",
-               call->urls_text, natsStatus_GetText(status));
+        attempt = failed(call, ATTEMPT_AGAIN, "the connection to the broker at %s was lost (%s)",
+                         call->urls_text, natsStatus_GetText(status));
         break;
     }
     drop_connection(call);

@@ -55,6 +55,9 @@ struct call_result {
 /* 1 to 64 of [A-Za-z0-9_-]. */
 bool call_namespace_is_valid(const char *name);
 
+/* nats://… or tls://… or neither, with a host, and no spaces. Whether it resolves is seen later. */
+bool call_url_is_valid(const char *url);
+
 /*
  * Writes chat.<method>, or chat.<method>.<name> when `name` is neither NULL nor empty. Returns 0,
  * or -1 when `name` is no namespace: nothing else may get into a subject.

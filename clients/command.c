@@ -100,6 +100,11 @@ static enum command_state check(const struct command *command, const struct opti
 
     if (call_subject(command->method, namespace_name, request->subject) != 0)
         return mistake(own, err, "--namespace must be 1 to 64 letters, digits, _ or -");
+    /* The value may hold a password, and is not shown. */
+    for (size_t i = 0; i < s->nats_urls.count; i++) {
+        if (!call_url_is_valid(s->nats_urls.values[i]))
+            return mistake(own, err, "--nats-url must be nats://host:port or tls://host:port");
+    }
     if (given(s->password) && !given(s->user))
         return mistake(own, err, "--password needs --user");
     if (given(s->tls_cert_file) != given(s->tls_key_file))

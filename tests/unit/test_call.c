@@ -70,6 +70,21 @@ static void test_backoff(void **state)
     assert_int_equal(call_backoff_ms(UINT32_MAX, 0), 2000);
 }
 
+static void test_url_forms(void **state)
+{
+    static const char *const right[] = {"nats://127.0.0.1:4222", "tls://u:p@host", "host:4222",
+                                        "nats://[::1]:4222", "host"};
+    static const char *const wrong[] = {"",        "nats://",    "http://host", "NATS://host",
+                                        "foo bar", "nats://a b", "ws://host",   "://host",
+                                        "tls://",  "nats://a\nb"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++)
+        assert_true(call_url_is_valid(right[i]));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_false(call_url_is_valid(wrong[i]));
+}
+
 static void expect_described(char *url, const char *as)
 {
     const struct option_list urls = {.values = &url, .count = 1};
@@ -109,6 +124,7 @@ int main(void)
         cmocka_unit_test(test_subjects),
         cmocka_unit_test(test_no_namespace),
         cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_url_forms),
         cmocka_unit_test(test_urls_without_secrets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
