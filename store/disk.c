@@ -123,7 +123,7 @@ int disk_allocate(int fd, uint64_t size)
 
 int disk_rename(int directory_fd, const char *from, const char *to)
 {
-    struct disk_event event = {.call = DISK_RENAME, .fd = -1, .name = from};
+    struct disk_event event = {.call = DISK_RENAME, .fd = -1, .name = from, .to = to};
 
     if (hook_fails(&event) || renameat(directory_fd, from, directory_fd, to) < 0)
         return -errno;

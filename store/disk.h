@@ -48,6 +48,7 @@ struct disk_event {
     enum disk_call call;
     int fd;            /* READ, WRITE, DATASYNC, SYNC, ALLOCATE */
     const char *name;  /* OPEN, RENAME (from), UNLINK, MKDIR */
+    const char *to;    /* RENAME */
     const void *bytes; /* WRITE */
     uint64_t offset;   /* READ, WRITE */
     size_t size;       /* READ, WRITE: the hook may lower it, not to 0 */
