@@ -1,264 +1,207 @@
-/* From words to requests: what is encoded, what is missing, and what comes from standard input. */
+/* Commands as bytes: written and read back, against protobuf-c, and refused when damaged. */
+#include "store/command.h"
+
+#include "chat.pb-c.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/uuid.h"
-#include "chat.pb-c.h"
-#include "clients/command.h"
-#include "proto/codec.h"
 #include <stdlib.h>
 #include <string.h>
 
-static struct command_request request;
-static char *out_text, *err_text;
-static char *input;
-static size_t input_size;
+#include <cmocka.h>
 
-static int prepare(void **state)
+static struct command_text text_of(const char *string)
 {
-    (void)state;
-    request = (struct command_request){0};
-    input = NULL;
-    input_size = 0;
-    return 0;
+    return (struct command_text){string, strlen(string)};
 }
 
-static int forget(void **state)
+static uint8_t *send_bytes(const struct command_send *command, uint64_t seq, size_t *size)
 {
-    (void)state;
-    command_request_free(&request);
-    free(out_text);
-    free(err_text);
-    out_text = err_text = NULL;
-    return 0;
+    uint8_t *bytes = malloc(command_send_size(command) + COMMAND_SEQ_BYTES_MAX);
+
+    command_send_write(command, bytes);
+    *size = command_send_size(command);
+    if (seq > 0)
+        *size += command_seq_write(seq, bytes + *size);
+    return bytes;
 }
 
-static FILE *open_input(void)
+static void test_send_is_the_wire_form_of_message(void **unused)
 {
-    return input_size == 0 ? fopen("/dev/null", "r") : fmemopen(input, input_size, "r");
-}
-
-/* Words after the command's name; they end with NULL. */
-static enum command_state run(const struct command *command, ...)
-{
-    char *words[16] = {(char[]){"command"}};
-    int used = 1;
+    struct command_send command = {
+        .sent_ns = 1700000000123456789u,
+        .client_id = text_of("c-1"),
+        .user_id = text_of("John"),
+        .subject = text_of("Hello"),
+        .text = text_of("Hey Barry"),
+    };
+    char id[UUID_TEXT_BYTES + 1] = {0};
     size_t size;
-    va_list rest;
+    uint8_t *bytes;
+    uint8_t packed[512];
+    Chat__Message *message;
 
-    va_start(rest, command);
-    for (const char *word; (word = va_arg(rest, const char *)) != NULL;)
-        words[used++] = (char *)(uintptr_t)word;
-    va_end(rest);
-    forget(NULL);
-    request = (struct command_request){0};
-    struct command_streams streams = {.in = open_input(),
-                                      .out = open_memstream(&out_text, &size),
-                                      .err = open_memstream(&err_text, &size)};
-    enum command_state state = command->prepare(used, words, &streams, &request);
-    fclose(streams.in);
-    fclose(streams.out);
-    fclose(streams.err);
-    return state;
-}
-
-static void test_new(void **state)
-{
-    (void)state;
-    assert_int_equal(run(&command_new, "--user_ids=John,Barry", "--user-ids=Zoë", NULL),
-                     COMMAND_READY);
-    assert_string_equal(request.subject, "chat.New");
-    assert_string_equal(request.client_id, "");
-    Chat__NewRequest *message = chat__new_request__unpack(NULL, request.size, request.bytes);
+    (void)unused;
+    uuid_make(&command.id);
+    uuid_make(&command.chat_id);
+    bytes = send_bytes(&command, 300, &size);
+    message = chat__message__unpack(NULL, size, bytes);
     assert_non_null(message);
-    assert_int_equal(message->n_user_ids, 3);
-    assert_string_equal(message->user_ids[0], "John");
-    assert_string_equal(message->user_ids[2], "Zoë");
-    chat__new_request__free_unpacked(message, NULL);
-}
-
-static void test_send(void **state)
-{
-    (void)state;
-    assert_int_equal(run(&command_send, "--chat_id=c", "--user_id=John", "--subject=Hello",
-                         "--text=Hey Barry", "--client_id=once", "--namespace=acme", NULL),
-                     COMMAND_READY);
-    assert_string_equal(request.subject, "chat.Send.acme");
-    assert_string_equal(request.client_id, "once");
-    Chat__SendRequest *message = chat__send_request__unpack(NULL, request.size, request.bytes);
-    assert_non_null(message);
-    assert_string_equal(message->client_id, "once");
-    assert_string_equal(message->chat_id, "c");
+    uuid_format(&command.id, id);
+    assert_string_equal(message->id, id);
+    uuid_format(&command.chat_id, id);
+    assert_string_equal(message->chat_id, id);
+    assert_string_equal(message->client_id, "c-1");
     assert_string_equal(message->user_id, "John");
     assert_string_equal(message->subject, "Hello");
     assert_string_equal(message->text, "Hey Barry");
-    chat__send_request__free_unpacked(message, NULL);
+    assert_int_equal(message->seq, 300);
+    assert_int_equal(message->sent_at->seconds, 1700000000);
+    assert_int_equal(message->sent_at->nanos, 123456789);
+    /* Byte for byte what a protobuf library writes. */
+    assert_int_equal(chat__message__pack(message, packed), size);
+    assert_memory_equal(packed, bytes, size);
+    chat__message__free_unpacked(message, NULL);
+    free(bytes);
 }
 
-/* Without a client_id of the caller's there is one all the same, and it is in the request. */
-static void test_send_makes_client_id(void **state)
+static void test_send_without_subject_and_with_long_fields(void **unused)
 {
-    char first[COMMAND_CLIENT_ID_BYTES];
-    struct uuid uuid;
+    char *text = malloc(65536 + 1);
+    char user[129];
+    struct command_send command = {.client_id = text_of("c"), .subject = text_of("")};
+    uint8_t *packed = malloc(70000);
+    size_t size;
+    uint8_t *bytes;
+    Chat__Message *message;
 
-    (void)state;
-    assert_int_equal(run(&command_send, "--chat_id=c", "--user_id=J", "--text=t", NULL),
-                     COMMAND_READY);
-    memcpy(first, request.client_id, sizeof first);
-    assert_true(uuid_parse(first, strlen(first), &uuid));
-    Chat__SendRequest *message = chat__send_request__unpack(NULL, request.size, request.bytes);
-    assert_string_equal(message->client_id, first);
-    chat__send_request__free_unpacked(message, NULL);
-    assert_int_equal(
-        run(&command_send, "--chat_id=c", "--user_id=J", "--text=t", "--client_id=", NULL),
-        COMMAND_READY);
-    assert_true(uuid_parse(request.client_id, strlen(request.client_id), &uuid));
-    assert_string_not_equal(request.client_id, first);
+    (void)unused;
+    memset(text, 'x', 65536);
+    text[65536] = '\0';
+    memset(user, 'u', 128);
+    user[128] = '\0';
+    command.user_id = text_of(user);
+    command.text = text_of(text);
+    bytes = send_bytes(&command, UINT64_MAX, &size);
+    message = chat__message__unpack(NULL, size, bytes);
+    assert_non_null(message);
+    assert_int_equal(message->seq, UINT64_MAX);
+    assert_string_equal(message->subject, "");
+    assert_int_equal(chat__message__pack(message, packed), size);
+    assert_memory_equal(packed, bytes, size);
+    chat__message__free_unpacked(message, NULL);
+    free(bytes);
+    free(packed);
+    free(text);
 }
 
-static void expect_text(const char *text)
+static void test_message_read(void **unused)
 {
-    assert_int_equal(run(&command_send, "--chat_id=c", "--user_id=J", "--text=-", NULL),
-                     COMMAND_READY);
-    Chat__SendRequest *message = chat__send_request__unpack(NULL, request.size, request.bytes);
-    assert_string_equal(message->text, text);
-    chat__send_request__free_unpacked(message, NULL);
+    struct command_send command = {
+        .sent_ns = 5,
+        .client_id = text_of("key"),
+        .user_id = text_of("u"),
+        .subject = text_of("s"),
+        .text = text_of("t"),
+    };
+    struct command_message message;
+    size_t size;
+    uint8_t *bytes = send_bytes(&command, 7, &size);
+
+    (void)unused;
+    assert_true(command_message_read(bytes, size, &message));
+    assert_int_equal(message.seq, 7);
+    assert_int_equal(message.client_id.size, 3);
+    assert_memory_equal(message.client_id.data, "key", 3);
+    assert_memory_equal(message.text.data, "t", 1);
+    for (size_t cut = 0; cut < size - 2; cut++) {
+        /* Cut within a field it does not decode; cut between fields one is missing. */
+        uint8_t *exact = malloc(cut + 1);
+        memcpy(exact, bytes, cut);
+        assert_false(command_message_read(exact, cut, &message));
+        free(exact);
+    }
+    free(bytes);
 }
 
-static void test_send_from_input(void **state)
+static void test_new_round_trip(void **unused)
 {
-    (void)state;
-    expect_text("");
-    input = (char[]){"two\nlines\n"};
-    input_size = strlen(input);
-    expect_text("two\nlines\n");
+    char *users[] = {(char[]){"a"}, (char[]){"b_c"}};
+    uint8_t blob[16];
+    uint8_t bytes[128];
+    size_t users_size = command_users_size(users, 2);
+    struct command_new written = {.created_ns = 0x0102030405060708u,
+                                  .namespace_name = "tenant",
+                                  .namespace_size = 6,
+                                  .users = blob,
+                                  .users_size = users_size};
+    struct command_new read;
+    size_t size = command_new_size(6, users_size);
+
+    (void)unused;
+    uuid_make(&written.chat_id);
+    command_users_write(users, 2, blob);
+    command_new_write(&written, bytes);
+    assert_true(command_new_read(bytes, size, &read));
+    assert_memory_equal(&read.chat_id, &written.chat_id, sizeof read.chat_id);
+    assert_int_equal(read.created_ns, written.created_ns);
+    assert_int_equal(read.namespace_size, 6);
+    assert_memory_equal(read.namespace_name, "tenant", 6);
+    assert_int_equal(read.users_size, users_size);
+    assert_memory_equal(read.users, blob, users_size);
+    for (size_t cut = 0; cut < size; cut++)
+        assert_int_equal(command_new_read(bytes, cut, &read), cut == size - 4);
 }
 
-static void test_send_refuses_input(void **state)
+static void test_new_refuses_damage(void **unused)
 {
-    (void)state;
-    input = malloc(CODEC_REQUEST_BYTES_MAX + 2);
-    memset(input, 'x', CODEC_REQUEST_BYTES_MAX + 2);
-    input_size = CODEC_REQUEST_BYTES_MAX;
-    assert_int_equal(run(&command_send, "--chat_id=c", "--user_id=J", "--text=-", NULL),
-                     COMMAND_READY);
-    input_size = CODEC_REQUEST_BYTES_MAX + 1;
-    assert_int_equal(run(&command_send, "--chat_id=c", "--user_id=J", "--text=-", NULL),
-                     COMMAND_FAILED);
-    assert_non_null(strstr(err_text, "256 KiB"));
-    input_size = 100;
-    input[50] = '\0';
-    assert_int_equal(run(&command_send, "--chat_id=c", "--user_id=J", "--text=-", NULL),
-                     COMMAND_FAILED);
-    assert_non_null(strstr(err_text, "NUL"));
-    free(input);
+    uint8_t bytes[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   0, 0,   0, 0,   0,  0,
+                       0, 0, 0, 0, 0, 0, 0, 0, 1, 'n', 1, 'u', 2, 'v', 'w'};
+    struct command_new command;
+
+    (void)unused;
+    assert_true(command_new_read(bytes, sizeof bytes, &command));
+    bytes[24] = 0; /* no namespace */
+    assert_false(command_new_read(bytes, sizeof bytes, &command));
+    bytes[24] = 65; /* longer than one may be, and than what is there */
+    assert_false(command_new_read(bytes, sizeof bytes, &command));
+    bytes[24] = 1;
+    bytes[25] = 0; /* a NUL in its name */
+    assert_false(command_new_read(bytes, sizeof bytes, &command));
+    bytes[25] = 'n';
+    bytes[28] = 3; /* a user beyond the end */
+    assert_false(command_new_read(bytes, sizeof bytes, &command));
+    bytes[28] = 0; /* an empty user */
+    assert_false(command_new_read(bytes, sizeof bytes, &command));
 }
 
-static void test_history(void **state)
+static void test_users_contain(void **unused)
 {
-    (void)state;
-    assert_int_equal(run(&command_history, "--chat_id=c", "--from_seq=18446744073709551615",
-                         "--before-seq=7", "--limit=4294967295", NULL),
-                     COMMAND_READY);
-    assert_string_equal(request.subject, "chat.History");
-    Chat__HistoryRequest *message =
-        chat__history_request__unpack(NULL, request.size, request.bytes);
-    assert_string_equal(message->chat_id, "c");
-    assert_true(message->from_seq == UINT64_MAX);
-    assert_int_equal(message->before_seq, 7);
-    assert_int_equal(message->limit, UINT32_MAX);
-    chat__history_request__free_unpacked(message, NULL);
-    assert_int_equal(run(&command_history, "--chat_id=c", NULL), COMMAND_READY);
-    assert_int_equal(request.size, 3); /* nothing but the chat_id: tag, length, "c" */
-    assert_int_equal(run(&command_history, "--chat_id=c", "--limit=4294967296", NULL),
-                     COMMAND_USAGE);
-}
+    char *users[] = {(char[]){"ann"}, (char[]){"bob"}, (char[]){"bobby"}};
+    uint8_t blob[32];
+    size_t size = command_users_size(users, 3);
 
-static void expect_mistake(const char *line)
-{
-    assert_string_equal(err_text, line);
-    assert_string_equal(out_text, "");
-    assert_null(request.bytes);
+    (void)unused;
+    command_users_write(users, 3, blob);
+    assert_true(command_users_contain(blob, size, "ann"));
+    assert_true(command_users_contain(blob, size, "bob"));
+    assert_true(command_users_contain(blob, size, "bobby"));
+    assert_false(command_users_contain(blob, size, "bo"));
+    assert_false(command_users_contain(blob, size, ""));
+    assert_false(command_users_contain(blob, size, "nnbob"));
 }
-
-static void test_missing(void **state)
-{
-    (void)state;
-    assert_int_equal(run(&command_new, NULL), COMMAND_USAGE);
-    expect_mistake("chat new: --user_ids is missing: give --user_ids=ID,… (see chat new --help)\n");
-    assert_int_equal(run(&command_history, "--limit=5", NULL), COMMAND_USAGE);
-    expect_mistake(
-        "chat history: --chat_id is missing: give --chat_id=ID (see chat history --help)\n");
-    assert_int_equal(run(&command_send, "--chat_id=c", "--user_id=J", NULL), COMMAND_USAGE);
-    expect_mistake("chat send: --text is missing: give --text=TEXT (see chat send --help)\n");
-    /* An empty one is the service's to refuse. */
-    assert_int_equal(run(&command_send, "--chat_id=", "--user_id=J", "--text=", NULL),
-                     COMMAND_READY);
-}
-
-static void test_common_options(void **state)
-{
-    (void)state;
-    assert_int_equal(run(&command_new, "--user_ids=J", NULL), COMMAND_READY);
-    assert_int_equal(request.settings.timeout_ms, 10000);
-    assert_int_equal(request.settings.nats_urls.count, 0);
-    assert_int_equal(run(&command_new, "--user_ids=J", "--nats_url=nats://a,nats://b",
-                         "--timeout-ms=5", "--user=u", "--password=p", NULL),
-                     COMMAND_READY);
-    assert_int_equal(request.settings.timeout_ms, 5);
-    assert_int_equal(request.settings.nats_urls.count, 2);
-    assert_string_equal(request.settings.nats_urls.values[1], "nats://b");
-    assert_string_equal(request.settings.password, "p");
-}
-
-static void test_common_mistakes(void **state)
-{
-    (void)state;
-    assert_int_equal(run(&command_new, "--user_ids=J", "--namespace=a.b", NULL), COMMAND_USAGE);
-    expect_mistake("chat new: --namespace must be 1 to 64 letters, digits, _ or - (see chat new "
-                   "--help)\n");
-    assert_int_equal(run(&command_new, "--user_ids=J", "--password=p", NULL), COMMAND_USAGE);
-    expect_mistake("chat new: --password needs --user (see chat new --help)\n");
-    assert_int_equal(run(&command_new, "--user_ids=J", "--tls-cert=x", NULL), COMMAND_USAGE);
-    assert_int_equal(run(&command_new, "--user_ids=J", "--credentials=/nowhere/at/all", NULL),
-                     COMMAND_USAGE);
-    expect_mistake("chat new: the file of --credentials cannot be read: /nowhere/at/all: No such "
-                   "file or directory\n");
-    assert_int_equal(run(&command_new, "--user_ids=J", "--timeout-ms=0", NULL), COMMAND_USAGE);
-}
-
-static void test_help_and_version(void **state)
-{
-    (void)state;
-    assert_int_equal(run(&command_send, "--help", NULL), COMMAND_DONE);
-    assert_non_null(strstr(out_text, "--client_id ID"));
-    assert_non_null(strstr(out_text, "CHAT_NATS_URL"));
-    assert_non_null(strstr(out_text, "[default: 10000]"));
-    assert_string_equal(err_text, "");
-    assert_int_equal(run(&command_new, "--version", NULL), COMMAND_DONE);
-    assert_memory_equal(out_text, "chat ", 5);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, prepare, forget)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_new),
-        TEST(test_send),
-        TEST(test_send_makes_client_id),
-        TEST(test_send_from_input),
-        TEST(test_send_refuses_input),
-        TEST(test_history),
-        TEST(test_missing),
-        TEST(test_common_options),
-        TEST(test_common_mistakes),
-        TEST(test_help_and_version),
+        cmocka_unit_test(test_send_is_the_wire_form_of_message),
+        cmocka_unit_test(test_send_without_subject_and_with_long_fields),
+        cmocka_unit_test(test_message_read),
+        cmocka_unit_test(test_new_round_trip),
+        cmocka_unit_test(test_new_refuses_damage),
+        cmocka_unit_test(test_users_contain),
     };
-    clearenv(); /* options read it */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
