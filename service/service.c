@@ -33,8 +33,6 @@
  * memory is taken as it is needed. */
 #define REPLY_ARENA_BYTES ((size_t)512 * 1024 * 1024)
 
-static const char *const subjects[] = {"chat.*", "chat.*.*"};
-
 /* ---- What requests ask ---- */
 
 size_t service_reply_bytes_max(const struct service *service, enum codec_format format)
@@ -140,13 +138,31 @@ static int open_store(struct service *service)
     return 0;
 }
 
+/* Two tokens or three are all methods in all namespaces, and no events, which have four. */
+static void set_subjects(struct service *service)
+{
+    struct broker_subject *subject = service->subjects;
+    struct broker_subject requests = {
+        .queue_group = SERVICE_QUEUE_GROUP, .data = service, .receive = on_request};
+
+    monitor_init(&service->monitor, service);
+    requests.subject = "chat.*";
+    *subject++ = requests;
+    requests.subject = "chat.*.*";
+    *subject++ = requests;
+    for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
+        *subject++ = (struct broker_subject){.subject = service->monitor.subjects[i],
+                                             .data = &service->monitor,
+                                             .receive = monitor_receive};
+}
+
 static int connect_broker(struct service *service)
 {
-    const struct broker_handlers handlers = {
-        .data = service, .request = on_request, .ready = on_ready};
+    const struct broker_handlers handlers = {.data = service, .ready = on_ready};
 
-    return broker_start(&service->broker, service->loop, &service->settings->broker, subjects,
-                        sizeof subjects / sizeof *subjects, &handlers);
+    set_subjects(service);
+    return broker_start(&service->broker, service->loop, &service->settings->broker,
+                        service->subjects, SERVICE_SUBJECTS, &handlers);
 }
 
 static void watch_signal(struct service *service, uv_signal_t *handle, int signal_number)
