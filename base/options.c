@@ -477,11 +477,19 @@ static size_t columns_of(const char *text, size_t size)
     return columns;
 }
 
+/* A word, or a note in brackets, which is not broken. */
+static size_t word_size(const char *text)
+{
+    const char *end = text[0] == '[' ? strchr(text, ']') : NULL;
+
+    return end == NULL ? strcspn(text, " ") : (size_t)(end - text) + 1;
+}
+
 /* Prints words from `column` on, breaking lines before HELP_COLUMNS; returns where it ended. */
 static size_t print_wrapped(FILE *out, const char *text, size_t indent, size_t column)
 {
     while (*(text += strspn(text, " ")) != '\0') {
-        size_t size = strcspn(text, " ");
+        size_t size = word_size(text);
         size_t width = columns_of(text, size);
         if (column > indent && column + 1 + width > HELP_COLUMNS) {
             fprintf(out, "\n%*s", (int)indent, "");
@@ -536,7 +544,7 @@ static void print_notes(FILE *out, const struct option *option, size_t column)
         return;
     print_default(memory, option);
     if (option->environment != NULL)
-        fprintf(memory, " [environment: %s]", option->environment);
+        fprintf(memory, " [env: %s]", option->environment);
     if (fclose(memory) == 0)
         print_wrapped(out, notes, HELP_INDENT, column);
     free(notes);

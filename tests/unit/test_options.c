@@ -28,7 +28,8 @@ static const struct option table[] = {
      false},
     {"verbose", "TEST_VERBOSE", OPTION_FLAG, &verbose, 0, 0, NULL, "Say more.", false},
     {"follow", NULL, OPTION_FLAG, &follow, 0, 0, NULL, "Go on.", false},
-    {"limit", "TEST_LIMIT", OPTION_U64, &limit, 1, 1000, "N", "At most so many.", false},
+    {"limit", "TEST_LIMIT", OPTION_U64, &limit, 1, 1000, "N",
+     "At most so many, which leaves no place for a note.", false},
     {"count", NULL, OPTION_U64, &count, 0, 0, "N", "Any number.", false},
     {"size-with-a-rather-long-name", "TEST_SIZE", OPTION_BYTES, &size_bytes, 1024, 1 << 20, "SIZE",
      "How large.", false},
@@ -251,19 +252,20 @@ static void test_help(void **state)
         "\n"
         "Options:\n"
         "  --nats-url URL              Where the broker is. [default: nats://127.0.0.1:4222]\n"
-        "                              [environment: TEST_NATS_URL]\n"
-        "  --password TEXT             Said to nobody. [environment: TEST_PASSWORD]\n"
+        "                              [env: TEST_NATS_URL]\n"
+        "  --password TEXT             Said to nobody. [env: TEST_PASSWORD]\n"
         "  --user_ids ID,…             The users: repeat the option, or separate them by commas. "
         "This\n"
         "                              sentence is only here to make the text so long that it must "
         "be\n"
-        "                              wrapped. [environment: TEST_USER_IDS]\n"
-        "  --verbose                   Say more. [environment: TEST_VERBOSE]\n"
+        "                              wrapped. [env: TEST_USER_IDS]\n"
+        "  --verbose                   Say more. [env: TEST_VERBOSE]\n"
         "  --follow                    Go on. [default: true]\n"
-        "  --limit N                   At most so many. [default: 50] [environment: TEST_LIMIT]\n"
+        "  --limit N                   At most so many, which leaves no place for a note.\n"
+        "                              [default: 50] [env: TEST_LIMIT]\n"
         "  --count N                   Any number. [default: 0]\n"
         "  --size-with-a-rather-long-name SIZE\n"
-        "                              How large. [default: 64KiB] [environment: TEST_SIZE]\n"
+        "                              How large. [default: 64KiB] [env: TEST_SIZE]\n"
         "  --help                      Show this help and exit.\n"
         "  --version                   Show the version and exit.\n"
         "\n"
