@@ -28,16 +28,22 @@ describe('reply subjects', { timeout: 60000 }, () => {
 
   // What was published by the service while `work` ran, and until all before it was through.
   async function publishedDuring(work) {
+    await mark();
     const start = seen.length;
     await work();
-    const marker = `marker.${Math.random()}`;
     // A request on the same connection: when it is answered, those before it have been read; when
     // it is a Send to the same chat, they have been carried out too.
-    await client.Send({ chat_id: chat, user_id: 'marker', text: marker });
-    client.connection.publish(marker);
-    await client.connection.flush();
-    await eventually('the spy has seen everything', () => seen.some(({ subject }) => subject === marker));
+    await client.Send({ chat_id: chat, user_id: 'marker', text: 'x' });
+    const marker = await mark();
     return seen.slice(start).filter(({ subject }) => subject !== marker);
+  }
+
+  let marks = 0;
+  async function mark() {
+    const marker = `marker.${marks++}`;
+    client.connection.publish(marker);
+    await eventually('the spy has seen everything', () => seen.some(({ subject }) => subject === marker));
+    return marker;
   }
 
   test('without one, requests are carried out and not answered', async () => {

@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
 const nats = require('nats');
-const { World, inParallel } = require('./harness');
+const { World, inParallel, within } = require('./harness');
 const { range } = require('./client');
 const { Load } = require('./load');
 
@@ -76,7 +76,7 @@ describe('shutting down', { timeout: 90000 }, () => {
   test('a second chatd on the same data directory is refused and says why', async () => {
     const second = world.makeChatd({ dataDirectory: world.chatd.dataDirectory });
     second.spawn();
-    const { code, signal } = await second.program.exited;
+    const { code, signal } = await within(second.program.exited, 'the end of the second chatd');
     assert.deepEqual({ code, signal }, { code: 1, signal: null }, second.program.tail());
     const said = second.log.filter((fields) => fields.level === 'error');
     assert.ok(said.length > 0, second.program.tail());

@@ -58,10 +58,13 @@ describe('the service API', { timeout: 60000 }, () => {
     const { id } = await request('$SRV.PING');
     const second = world.makeChatd({ dataDirectory: `${world.chatd.dataDirectory}-second` });
     await second.start();
-    const found = await all(await services.ping('chat'));
-    assert.equal(new Set(found.map((instance) => instance.id)).size, 2);
-    assert.ok(found.some((instance) => instance.id === id));
-    await second.stop();
+    try {
+      const found = await all(await services.ping('chat'));
+      assert.equal(new Set(found.map((instance) => instance.id)).size, 2);
+      assert.ok(found.some((instance) => instance.id === id));
+    } finally {
+      await second.stop();
+    }
   });
 
   test('STATS counts requests and errors of each endpoint', async () => {
