@@ -1,83 +1,173 @@
-# all, run, test, lint, format, install, clean; see "make help".
+# Build, test, run and install the chat service; "make help" lists what there is.
 #
-#   make CC=clang                     another compiler
-#   make SANITIZE=address,undefined   or SANITIZE=thread; built apart, in build/<sanitizers>/
+#   make CC=clang                     another compiler, built apart in build/clang/
+#   make SANITIZE=address,undefined   or SANITIZE=thread; built apart in build/san-<names>/
+#   make WERROR=                      warnings stay warnings (for compilers newer than ours)
+#   make V=1                          show whole command lines
+#
+# CFLAGS, CPPFLAGS and LDFLAGS are yours: what the code needs is added to them.
 
+ifeq ($(origin CC),default)
 CC = gcc
-SANITIZE =
-BUILD := build$(if $(SANITIZE),/san-$(subst $(comma),-,$(SANITIZE)),)$(if $(filter-out gcc cc,$(CC)),/$(CC),)
-comma := ,
-
-PACKAGES = libuv libnats libprotobuf-c lmdb jansson libcrypto libisal
-CPPFLAGS = -I. -I$(BUILD)/generated -D_GNU_SOURCE
-CFLAGS = -std=c17 -O2 -g -fno-omit-frame-pointer
-WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef \
-	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Werror
-LDFLAGS =
-LDLIBS = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread
-DEPFLAGS = -MMD -MP
-ifneq ($(SANITIZE),)
-CFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
-LDFLAGS += -fsanitize=$(SANITIZE)
 endif
+CFLAGS ?= -O2 -g
+CPPFLAGS ?= $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2)
+LDFLAGS ?= -Wl,-z,relro,-z,now
+SANITIZE =
+WERROR = -Werror
 
-GENERATED = $(BUILD)/generated/chat.pb-c.c $(BUILD)/generated/google/protobuf/timestamp.pb-c.c
-PROTO_INCLUDE = $(firstword $(wildcard /usr/include/google/protobuf/timestamp.proto))
+PREFIX = /usr/local
+DESTDIR =
+INSTALL = install
+bindir = $(PREFIX)/bin
+unitdir = $(PREFIX)/lib/systemd/system
+datadir = $(PREFIX)/share/chatd
 
-# Programs and the rooms they are built from. A file named *_main.c holds a program's main().
+# Each combination of compiler and sanitizers has a folder of its own, so that none gets another's
+# objects: build/, build/clang/, build/san-address-undefined/, build/clang-san-thread/.
+comma := ,
+compiler := $(filter-out gcc cc,$(notdir $(CC)))
+sanitizers := $(if $(SANITIZE),san-$(subst $(comma),-,$(SANITIZE)))
+variant := $(compiler)$(if $(compiler),$(if $(sanitizers),-))$(sanitizers)
+BUILD := build$(if $(variant),/$(variant))
+
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef \
+	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 $(WERROR)
+SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all)
+LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread
+
+COMPILE = $(CC) -std=c17 -I. -I$(BUILD)/generated -D_GNU_SOURCE -fno-omit-frame-pointer \
+	-fstack-protector-strong -pthread $(CPPFLAGS) $(CFLAGS) $(SANITIZERS) -MMD -MP
+LINK = $(CC) -pthread $(CFLAGS) $(SANITIZERS) $(LDFLAGS)
+
+# The rooms. A file named *_main.c holds the main() of one program; the rest of its room, and of
+# the rooms below it, is linked to it.
 sources = $(filter-out %_main.c,$(wildcard $(1)/*.c))
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+GENERATED = $(addprefix $(BUILD)/generated/,chat.pb-c.c google/protobuf/timestamp.pb-c.c)
 BASE = $(call objects,$(call sources,base))
-PROTO = $(call objects,$(call sources,proto)) $(patsubst %.c,%.o,$(GENERATED))
+PROTO = $(call objects,$(call sources,proto)) $(GENERATED:.c=.o)
 STORE = $(call objects,$(call sources,store))
 SERVICE = $(call objects,$(call sources,service))
 CLIENTS = $(call objects,$(call sources,clients))
 LIBRARY = $(BUILD)/libchatall.a
 
-PROGRAMS = $(patsubst service/%_main.c,$(BUILD)/bin/%,$(wildcard service/*_main.c)) \
-	$(patsubst store/%_main.c,$(BUILD)/bin/%,$(wildcard store/*_main.c)) \
-	$(patsubst clients/%_main.c,$(BUILD)/bin/%,$(wildcard clients/*_main.c))
-UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+MAINS = $(wildcard store/*_main.c service/*_main.c clients/*_main.c)
+PROGRAMS = $(patsubst %_main.c,$(BUILD)/bin/%,$(notdir $(MAINS)))
+TEST_SOURCES = $(wildcard tests/unit/*.c)
+TEST_HELPERS = $(call objects,$(filter-out tests/unit/test_%,$(TEST_SOURCES)))
+UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(TEST_SOURCES)))
+OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(call objects,$(MAINS) $(TEST_SOURCES))
+
+# A word and the file that is made, instead of the command line.
+say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $@';))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all unit clean
+.PHONY: help all run test unit unit-programs integration lint format check-readme \
+	dependencies test-dependencies install uninstall clean
 
 all: $(PROGRAMS)
 
-$(BUILD)/generated/chat.pb-c.c: proto/chat.proto
-	@mkdir -p $(@D)
-	protoc-c -I proto -I /usr/include --c_out=$(@D) proto/chat.proto google/protobuf/timestamp.proto
-$(BUILD)/generated/chat.pb-c.h $(BUILD)/generated/google/protobuf/timestamp.pb-c.c: $(BUILD)/generated/chat.pb-c.c
+help:
+	@echo 'make                    build everything into build/bin/'
+	@echo 'make run                install what is missing, build, and run the service here'
+	@echo 'make test               install what is missing, build, and run every test'
+	@echo 'make unit               unit tests; TESTS="test_uuid test_log" for some of them'
+	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
+	@echo 'make lint               clang-format, clang-tidy, cppcheck and shellcheck'
+	@echo 'make format             let clang-format rewrite the sources'
+	@echo 'make install            into PREFIX ($(PREFIX)) below DESTDIR; uninstall takes it away'
+	@echo 'make dependencies       install the missing Debian packages to build and run'
+	@echo 'make test-dependencies  the same, with those that the tests need'
+	@echo 'make clean              remove build/'
+	@echo
+	@echo 'With CC=clang, SANITIZE=address,undefined or SANITIZE=thread: all, unit, integration.'
+
+# Compiling. The two generated pairs come from one run of protoc, hence the "&:"; every other
+# source waits for them, since it may include their headers.
+$(GENERATED) $(GENERATED:.c=.h) &: proto/chat.proto
+	@command -v protoc >/dev/null && command -v protoc-gen-c >/dev/null || \
+		{ echo 'protoc or protoc-gen-c is missing: run "make dependencies" first.' >&2; exit 1; }
+	@mkdir -p $(BUILD)/generated
+	$(call say,PROTOC)protoc -I proto -I /usr/include --c_out=$(BUILD)/generated \
+		proto/chat.proto google/protobuf/timestamp.proto
 
 $(BUILD)/generated/%.o: $(BUILD)/generated/%.c
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPFLAGS) -c -o $@ $<
-$(BUILD)/%.o: %.c | $(BUILD)/generated/chat.pb-c.c
+	$(call say,CC)$(COMPILE) -c -o $@ $<
+$(BUILD)/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(DEPFLAGS) -c -o $@ $<
+	$(call say,CC)$(COMPILE) $(WARNINGS) -c -o $@ $<
 
+# Linking: each program gets its room and the rooms that this one may use, and no others.
+define link
+@mkdir -p $(@D)
+$(call say,LINK)$(LINK) -o $@ $(filter %.o %.a,$^) $(test_library) $(LIBRARIES)
+endef
 $(BUILD)/bin/%: $(BUILD)/service/%_main.o $(SERVICE) $(STORE) $(PROTO) $(BASE)
-	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(link)
 $(BUILD)/bin/%: $(BUILD)/store/%_main.o $(STORE) $(PROTO) $(BASE)
-	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(link)
 $(BUILD)/bin/%: $(BUILD)/clients/%_main.o $(CLIENTS) $(PROTO) $(BASE)
-	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(link)
 
 # Unit tests link against everything that has no main(); the linker takes what each needs.
 $(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS)
 	@rm -f $@
-	ar rcs $@ $^
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIBRARY)
-	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $< $(LIBRARY) -lcmocka $(LDLIBS)
+	$(call say,AR)ar rcs $@ $^
+$(BUILD)/tests/unit/test_%: test_library = -lcmocka
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_HELPERS) $(LIBRARY)
+	$(link)
 
-unit: $(UNIT_TESTS)
-	@for t in $(UNIT_TESTS); do echo "== $$t"; $$t || exit 1; done
+-include $(OBJECTS:.o=.d)
+
+# Running and testing. "run" and "test" must work where only git and make are, so that they call
+# make again once the compiler and the libraries are there.
+run:
+	@deploy/install-dependencies.sh build
+	@$(MAKE) --no-print-directory all
+	@exec deploy/run-local.sh $(BUILD)/bin
+
+test:
+	@deploy/install-dependencies.sh test
+	@exec tests/run-all.sh
+
+selected = $(if $(TESTS),$(filter $(addprefix %/,$(TESTS)),$(1)),$(1))
+unit-programs: $(call selected,$(UNIT_TESTS))
+unit: unit-programs
+	@tests/run-unit.sh $(call selected,$(UNIT_TESTS))
+
+integration: all
+	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' tests/run-node.sh \
+		$(call selected,$(basename $(basename $(wildcard tests/integration/*.test.js tests/interop/*.test.js))))
+
+lint: $(GENERATED)
+	@tests/lint.sh
+
+check-readme: all
+	@tests/check-readme.sh $(BUILD)/bin
+
+format:
+	git ls-files -z '*.c' '*.h' | xargs -0 -r clang-format -i
+
+dependencies:
+	@deploy/install-dependencies.sh build
+test-dependencies:
+	@deploy/install-dependencies.sh test
+
+# The unit file gets the place of the program; the service keeps its data in /var/lib/chatd.
+install: all
+	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(datadir)'
+	$(INSTALL) -m 755 $(PROGRAMS) '$(DESTDIR)$(bindir)'
+	$(INSTALL) -m 644 proto/chat.proto LICENSE '$(DESTDIR)$(datadir)'
+	sed 's|@bindir@|$(bindir)|g' deploy/chatd.service >'$(DESTDIR)$(unitdir)/chatd.service'
+	chmod 644 '$(DESTDIR)$(unitdir)/chatd.service'
+
+uninstall:
+	rm -f $(foreach program,$(notdir $(PROGRAMS)),'$(DESTDIR)$(bindir)/$(program)')
+	rm -f '$(DESTDIR)$(unitdir)/chatd.service'
+	rm -f '$(DESTDIR)$(datadir)/chat.proto' '$(DESTDIR)$(datadir)/LICENSE'
+	-rmdir '$(DESTDIR)$(datadir)' 2>/dev/null
 
 clean:
 	rm -rf build
-
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,9 +1,12 @@
 /*
  * Command-line options from one table: name, environment variable, default, help.
  *
- * The same table parses `--name=value` and `--name value` (getopt_long), reads the environment
- * variable where the option is not given, and prints --help. An empty environment variable
- * counts as unset. Single-threaded, for the start of a program.
+ * The same table parses `--name=value` and `--name value`, reads the environment variable where
+ * the option is not given, and prints --help. Dashes and underscores in names are the same:
+ * `--user-ids` is `--user_ids`. Of a repeated option the last one counts; lists add up. An empty
+ * environment variable counts as unset. Single-threaded, for the start of a program.
+ *
+ * `struct option` is ours: a file that includes this cannot include <getopt.h>.
  */
 #ifndef BASE_OPTIONS_H
 #define BASE_OPTIONS_H
@@ -15,7 +18,7 @@
 
 enum option_kind {
     OPTION_TEXT,  /* const char **; borrowed from argv or the environment */
-    OPTION_LIST,  /* struct option_list *; repeated, and split at commas */
+    OPTION_LIST,  /* struct option_list *; repeated, and split at commas; the caller frees it */
     OPTION_FLAG,  /* bool *; `--name`, or `--name=true|false`, environment 1/true/0/false */
     OPTION_U64,   /* uint64_t *; decimal, checked against minimum and maximum */
     OPTION_BYTES, /* uint64_t *; decimal with an optional KiB, MiB, GiB or TiB; same checks */
@@ -42,7 +45,7 @@ struct options {
     const char *program;  /* "chatd" */
     const char *usage;    /* "chatd --data-dir DIR [options]" */
     const char *summary;  /* a paragraph under the usage */
-    const char *examples; /* shown under the options; NULL for none */
+    const char *examples; /* lines shown as they are under the options; NULL for none */
     const struct option *table;
     size_t count;
 };
@@ -56,7 +59,8 @@ enum options_result {
 
 /*
  * Parses argv[1..argc-1]. Words that are no options are refused by name. `--help` and `--version`
- * belong to every table without being in it.
+ * belong to every table without being in it, and count wherever they stand, even beside mistakes.
+ * After OPTIONS_USAGE some values may have been set; lists are still the caller's to free.
  */
 enum options_result options_parse(const struct options *options, int argc, char **argv, FILE *out,
                                   FILE *err);

@@ -29,7 +29,7 @@
 
 struct journal;
 
-/* The journal's header of each record, in front of the payload, in bytes; layout in journal.c. */
+/* The header of each record, in front of the payload, in bytes; layout in journal_format.c. */
 #define JOURNAL_RECORD_HEADER_BYTES 32
 /* A segment's header, in bytes. */
 #define JOURNAL_SEGMENT_HEADER_BYTES 4096
@@ -37,7 +37,7 @@ struct journal;
 struct journal_options {
     const char *directory;  /* exists or is made; nothing else lives in it */
     uint64_t segment_bytes; /* of new segments: 1 MiB to 1 GiB, a multiple of 4096 */
-    unsigned segments_max;  /* 2 at least: bounds the journal's size */
+    unsigned segments_max;  /* 2 to 9999: bounds the journal's size */
 };
 
 struct journal_record {
@@ -47,23 +47,28 @@ struct journal_record {
     const uint8_t *payload; /* borrowed: valid during the call that passes it */
 };
 
-/* Called on recovery for each record after `settled_lsn`, in order. Non-zero stops it. */
+/* Called on recovery for each record after `settled_lsn`, in order. Non-zero stops it; the caller
+ * may have filled the `failure` that was passed to journal_open itself, and it is then kept. */
 typedef int (*journal_replay_fn)(void *data, const struct journal_record *record);
 
 struct journal_recovery {
     uint64_t last_lsn;   /* settled_lsn when there were no records behind it */
     uint64_t records;    /* replayed */
     uint64_t bytes;      /* of those, with headers */
-    uint64_t torn_bytes; /* of an unfinished append that were cleared */
+    uint64_t torn_bytes; /* of an unfinished append that were cleared, as far as can be told */
 };
 
 /*
  * Opens or makes the journal and replays what lies behind `settled_lsn`. Before it returns 0, what
  * was replayed is synced, a torn tail is cleared, and a free segment is ready unless the disk is
  * full (that is no error: see journal_room_bytes). `store_id` (16 bytes) goes into segment headers;
- * a segment of another store is refused. Returns STORE_CORRUPT, STORE_FORMAT, STORE_IO,
- * STORE_NO_MEMORY, or what `replay` returned, with `failure` filled; nothing on disk has then been
- * changed.
+ * a segment of another store is refused. An empty directory is an empty journal, whatever
+ * `settled_lsn` is; numbering goes on from there.
+ *
+ * Returns STORE_CORRUPT, STORE_FORMAT, STORE_IO, STORE_FULL (the directory cannot be made),
+ * STORE_NO_MEMORY, or what `replay` returned, with `failure` filled. Nothing on disk has then been
+ * changed, except by a STORE_IO that came after the last record was replayed: opening again does
+ * no harm.
  */
 int journal_open(struct journal **journal, const struct journal_options *options,
                  const uint8_t store_id[16], uint64_t settled_lsn, journal_replay_fn replay,
@@ -91,7 +96,7 @@ size_t journal_record_bytes(uint32_t size);
 void journal_batch_reset(struct journal_batch *batch);
 void journal_batch_free(struct journal_batch *batch);
 
-/* The largest batch that fits into a segment, in bytes. */
+/* The largest batch that fits into a segment, in bytes. A larger one is STORE_IO. */
 size_t journal_batch_bytes_max(const struct journal *journal);
 
 /*
@@ -103,21 +108,24 @@ size_t journal_batch_bytes_max(const struct journal *journal);
 int journal_append(struct journal *journal, struct journal_batch *batch,
                    struct store_failure *failure);
 
-/* What can still be appended without a new segment, in bytes, at least. Any thread. */
-uint64_t journal_room_bytes(struct journal *journal);
+/* How many bytes can be appended at least before a segment has to be made or released, in batches
+ * of `batch_bytes_max` at most each, however they fall on the segments. Any thread. */
+uint64_t journal_room_bytes(struct journal *journal, size_t batch_bytes_max);
 /* Segments in use and free, with headers, in bytes. Any thread. */
 uint64_t journal_disk_bytes(struct journal *journal);
 
-/* Records up to `settled_lsn` are no longer needed: segments that hold no others become free. */
+/* Records up to `settled_lsn` are no longer needed, for good: segments that hold no others become
+ * free, but for the one that is appended to. */
 void journal_release(struct journal *journal, uint64_t settled_lsn);
 
 /*
  * Makes one more segment when none is free and segments_max allows it. Blocks for the disk; not
- * for the thread that appends. Returns 0 (also when there was nothing to do), STORE_FULL, or
- * STORE_IO with `failure`.
+ * for the thread that appends. By one thread at a time. Returns 0 (also when there was nothing to
+ * do), STORE_FULL, or STORE_IO, with `failure`; the journal goes on as it was before.
  */
 int journal_prepare(struct journal *journal, struct store_failure *failure);
 
+/* Writes nothing: what was appended is durable, and closing is no different from a crash. */
 void journal_close(struct journal *journal);
 
 #endif

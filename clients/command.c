@@ -1,0 +1,168 @@
+/*
+ * The options that every command has, behind those of its own, and what can be checked before
+ * the broker is asked. What only the service can judge (ids, texts, ranges) is left to it, so
+ * that there is one place that decides, and one wording.
+ */
+#include "clients/command.h"
+
+#include "base/version.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_TIMEOUT_MS 10000
+#define MAXIMUM_TIMEOUT_MS 3600000
+/* A command's own options and the common ones. */
+#define TABLE_SIZE 32
+
+static size_t put_common_options(struct call_settings *s, const char **namespace_name,
+                                 struct option *table)
+{
+    const struct option options[] = {
+        {"namespace", "CHAT_NAMESPACE", OPTION_TEXT, namespace_name, 0, 0, "NAME",
+         "The namespace (tenant) of the chats: 1 to 64 letters, digits, _ or -; \"default\" when "
+         "not given.",
+         false},
+        {"nats-url", "CHAT_NATS_URL", OPTION_LIST, &s->nats_urls, 0, 0, "URL",
+         "The broker, or several separated by commas; " CALL_DEFAULT_URL " when not given. "
+         "It may hold user:password@.",
+         true},
+        {"timeout-ms", "CHAT_TIMEOUT_MS", OPTION_U64, &s->timeout_ms, 1, MAXIMUM_TIMEOUT_MS, "N",
+         "Retry, and wait for the answer, for so many milliseconds in all.", false},
+        {"user", "CHAT_USER", OPTION_TEXT, &s->user, 0, 0, "NAME", "User for the broker.", false},
+        {"password", "CHAT_PASSWORD", OPTION_TEXT, &s->password, 0, 0, "TEXT",
+         "Password for --user.", true},
+        {"token", "CHAT_TOKEN", OPTION_TEXT, &s->token, 0, 0, "TEXT", "Token for the broker.",
+         true},
+        {"credentials", "CHAT_CREDENTIALS", OPTION_TEXT, &s->credentials_file, 0, 0, "FILE",
+         "Credentials file (JWT and seed) for the broker.", false},
+        {"tls-ca", "CHAT_TLS_CA", OPTION_TEXT, &s->tls_ca_file, 0, 0, "FILE",
+         "Certificates of the authorities to trust; the connection must then be TLS.", false},
+        {"tls-cert", "CHAT_TLS_CERT", OPTION_TEXT, &s->tls_cert_file, 0, 0, "FILE",
+         "Certificate chain to show to the broker; needs --tls-key.", false},
+        {"tls-key", "CHAT_TLS_KEY", OPTION_TEXT, &s->tls_key_file, 0, 0, "FILE",
+         "Private key of --tls-cert.", false},
+    };
+    memcpy(table, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
+static enum command_state mistake(const struct options *own, FILE *err, const char *text)
+{
+    fprintf(err, "%s: %s (see %s --help)\n", own->program, text, own->program);
+    return COMMAND_USAGE;
+}
+
+static bool given(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+/* The broker's library does not say which file it could not read. */
+static enum command_state check_file(const struct options *own, const char *name, const char *path,
+                                     FILE *err)
+{
+    int file;
+
+    if (!given(path))
+        return COMMAND_READY;
+    file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        fprintf(err, "%s: the file of --%s cannot be read: %s: %s\n", own->program, name, path,
+                strerror(errno));
+        return COMMAND_USAGE;
+    }
+    close(file);
+    return COMMAND_READY;
+}
+
+static enum command_state check_files(const struct options *own, const struct call_settings *s,
+                                      FILE *err)
+{
+    enum command_state state = check_file(own, "credentials", s->credentials_file, err);
+
+    if (state == COMMAND_READY)
+        state = check_file(own, "tls-ca", s->tls_ca_file, err);
+    if (state == COMMAND_READY)
+        state = check_file(own, "tls-cert", s->tls_cert_file, err);
+    if (state == COMMAND_READY)
+        state = check_file(own, "tls-key", s->tls_key_file, err);
+    return state;
+}
+
+static enum command_state check(const struct command *command, const struct options *own,
+                                const char *namespace_name, FILE *err,
+                                struct command_request *request)
+{
+    const struct call_settings *s = &request->settings;
+
+    if (call_subject(command->method, namespace_name, request->subject) != 0)
+        return mistake(own, err, "--namespace must be 1 to 64 letters, digits, _ or -");
+    /* The value may hold a password, and is not shown. */
+    for (size_t i = 0; i < s->nats_urls.count; i++) {
+        if (!call_url_is_valid(s->nats_urls.values[i]))
+            return mistake(own, err, "--nats-url must be nats://host:port or tls://host:port");
+    }
+    if (given(s->password) && !given(s->user))
+        return mistake(own, err, "--password needs --user");
+    if (given(s->tls_cert_file) != given(s->tls_key_file))
+        return mistake(own, err, "--tls-cert and --tls-key go together");
+    return check_files(own, s, err);
+}
+
+enum command_state command_parse(const struct command *command, const struct options *own, int argc,
+                                 char **argv, const struct command_streams *streams,
+                                 struct command_request *request)
+{
+    struct option table[TABLE_SIZE];
+    struct options options = *own;
+    const char *namespace_name = NULL;
+
+    request->settings.timeout_ms = DEFAULT_TIMEOUT_MS;
+    memcpy(table, own->table, own->count * sizeof *table);
+    options.table = table;
+    options.count += put_common_options(&request->settings, &namespace_name, table + own->count);
+    switch (options_parse(&options, argc, argv, streams->out, streams->err)) {
+    case OPTIONS_OK:
+        return check(command, own, namespace_name, streams->err, request);
+    case OPTIONS_VERSION:
+        fputs("chat " CHAT_VERSION "\n", streams->out);
+        return COMMAND_DONE;
+    case OPTIONS_HELP:
+        return COMMAND_DONE;
+    default:
+        return COMMAND_USAGE;
+    }
+}
+
+bool command_has(const struct options *own, const char *name, bool is_given, FILE *err)
+{
+    for (size_t i = 0; i < own->count && !is_given; i++) {
+        if (strcmp(own->table[i].name, name) == 0)
+            fprintf(err, "%s: --%s is missing: give --%s=%s (see %s --help)\n", own->program, name,
+                    name, own->table[i].argument, own->program);
+    }
+    return is_given;
+}
+
+enum command_state command_pack(const ProtobufCMessage *message, FILE *err,
+                                struct command_request *request)
+{
+    request->size = protobuf_c_message_get_packed_size(message);
+    request->bytes = malloc(request->size + 1);
+    if (request->bytes == NULL) {
+        fputs("chat: out of memory\n", err);
+        return COMMAND_FAILED;
+    }
+    protobuf_c_message_pack(message, request->bytes);
+    return COMMAND_READY;
+}
+
+void command_request_free(struct command_request *request)
+{
+    option_list_free(&request->settings.nats_urls);
+    free(request->bytes);
+    request->bytes = NULL;
+}

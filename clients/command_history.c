@@ -1,0 +1,57 @@
+/* `chat history`: one page of a chat's messages. */
+#include "chat.pb-c.h"
+#include "clients/command.h"
+
+static enum command_state prepare_history(int argc, char **argv,
+                                          const struct command_streams *streams,
+                                          struct command_request *request)
+{
+    Chat__HistoryRequest message;
+    const char *chat_id = NULL;
+    uint64_t limit = 0;
+    const struct option table[] = {
+        {"chat_id", "CHAT_CHAT_ID", OPTION_TEXT, &chat_id, 0, 0, "ID",
+         "The chat, as chat new shows it. Required.", false},
+        {"from_seq", "CHAT_FROM_SEQ", OPTION_U64, &message.from_seq, 0, 0, "N",
+         "Messages from this seq on; 1 is the beginning, 0 is unset.", false},
+        {"before_seq", "CHAT_BEFORE_SEQ", OPTION_U64, &message.before_seq, 0, 0, "N",
+         "Messages before this seq; 0 is unset.", false},
+        {"limit", "CHAT_LIMIT", OPTION_U64, &limit, 0, UINT32_MAX, "N",
+         "At most so many messages; 0 means 50, more than 1000 means 1000.", false},
+    };
+    const struct options own = {
+        .program = "chat history",
+        .usage = "chat history --chat_id=ID [--from_seq=N] [--before_seq=N] [--limit=N] [options]",
+        .summary =
+            "Shows messages in the order of their seq: the newest ones, or with --from_seq the "
+            "first ones from there, or with --before_seq the last ones before it, or with both the "
+            "first ones of that range. \"more\" tells whether there are further ones beyond the "
+            "page, \"head_seq\" is the chat's last seq. Who has read up to seq N goes on with "
+            "--from_seq=N+1.",
+        .examples = "  chat history --chat_id=$CHAT\n"
+                    "  chat history --chat_id=$CHAT --from_seq=1 --limit=1000\n"
+                    "  chat history --chat_id=$CHAT | jq -r '.messages[].text'",
+        .table = table,
+        .count = sizeof table / sizeof *table,
+    };
+    enum command_state state;
+
+    chat__history_request__init(&message);
+    state = command_parse(&command_history, &own, argc, argv, streams, request);
+
+    if (state == COMMAND_READY && !command_has(&own, "chat_id", chat_id != NULL, streams->err))
+        state = COMMAND_USAGE;
+    if (state != COMMAND_READY)
+        return state;
+    message.chat_id = (char *)(uintptr_t)chat_id; /* only read */
+    message.limit = (uint32_t)limit;
+    return command_pack(&message.base, streams->err, request);
+}
+
+const struct command command_history = {
+    .name = "history",
+    .method = "History",
+    .summary = "Show messages of a chat",
+    .response = &chat__history_response__descriptor,
+    .prepare = prepare_history,
+};

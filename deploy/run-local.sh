@@ -1,0 +1,129 @@
+#!/bin/bash
+# Runs a broker and the chat service on loopback until Ctrl-C: what "make run" calls.
+#
+#   deploy/run-local.sh [folder of the programs, build/bin by default]
+#
+# Data and logs live in run/ beside the Makefile and stay there for the next time. The broker gets
+# port 4222, or one that the kernel picks when that is taken. Ctrl-C, SIGTERM and SIGHUP stop
+# chatd first and then the broker, and end this with status 0. When one of the two ends on its own,
+# the other is stopped, its last log lines are shown, and the status is 1.
+set -uo pipefail
+
+# Debian keeps nats-server where only root's PATH looks.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+bin=${1:-build/bin}
+broker_pid=
+chatd_pid=
+nats_url=
+
+fail() {
+    echo "make run: $*" >&2
+    exit 1
+}
+
+# Each child has a session of its own, so that Ctrl-C at the terminal reaches this script alone
+# and the order of stopping is ours. It is told to stop, too, when this script is killed outright.
+start() {
+    local log=$1
+    shift
+    exec setsid setpriv --pdeathsig TERM "$@" >>"$log" 2>&1 </dev/null 9>&-
+}
+
+alive() {
+    [[ -n $1 ]] && kill -0 "$1" 2>/dev/null
+}
+
+# Asks a child to stop and waits for it, up to half a minute.
+stop() {
+    local name=$1 pid=$2 tenths
+    alive "$pid" || return 0
+    kill -TERM "$pid" 2>/dev/null
+    for ((tenths = 0; tenths < 300; tenths++)); do
+        alive "$pid" || return 0
+        sleep 0.1
+    done
+    echo "make run: $name (process $pid) did not stop within 30 s; killing it" >&2
+    kill -KILL "$pid" 2>/dev/null
+}
+
+stop_all() {
+    trap '' INT TERM HUP
+    stop chatd "$chatd_pid"
+    stop nats-server "$broker_pid"
+}
+
+# shellcheck disable=SC2317 # called by the traps
+# A second Ctrl-C does not cut the stopping short: stop_all ignores it.
+interrupted() {
+    echo
+    echo "Stopping."
+    stop_all
+    exit 0
+}
+
+# Waits until a line of the log matches; fails when the child ends before.
+wait_for() {
+    local pattern=$1 log=$2 pid=$3
+    until grep -qE "$pattern" "$log"; do
+        alive "$pid" || return 1
+        sleep 0.05
+    done
+}
+
+# A broker on the given port (-1: the kernel picks one) that is ready for clients; sets nats_url.
+start_broker() {
+    local port
+    : >run/nats-server.log
+    start run/nats-server.log nats-server --addr 127.0.0.1 --port "$1" &
+    broker_pid=$!
+    wait_for 'Server is ready' run/nats-server.log $broker_pid || return 1
+    port=$(sed -n 's/.*Listening for client connections on .*:\([0-9]*\)$/\1/p' run/nats-server.log)
+    nats_url="nats://127.0.0.1:$port"
+}
+
+start_chatd() {
+    : >run/chatd.log
+    start run/chatd.log "$bin/chatd" --nats-url "$nats_url" --data-dir run/data &
+    chatd_pid=$!
+    wait_for '(^| )event=ready( |$)' run/chatd.log $chatd_pid
+}
+
+# Called when a child is gone: says which, what it said last, and leaves.
+report_death() {
+    local name=chatd pid=$chatd_pid status
+    if ! alive "$broker_pid"; then
+        name=nats-server
+        pid=$broker_pid
+    fi
+    wait "$pid"
+    status=$?
+    echo "make run: $name ended with status $status; the last lines of run/$name.log:" >&2
+    tail -n 20 "run/$name.log" >&2
+    stop_all
+    exit 1
+}
+
+show_how_to_try() {
+    cat <<EOF
+
+The chat service is running on $nats_url. Try it from another terminal, in this folder:
+
+  $bin/chat new --nats-url $nats_url --user_ids=John,Barry
+  $bin/chat send --nats-url $nats_url --chat_id=PASTE-IT-HERE --user_id=John --subject=Hello --text='Hey Barry'
+  $bin/chat history --nats-url $nats_url --chat_id=PASTE-IT-HERE
+
+Data is in run/data, logs are run/chatd.log and run/nats-server.log. Ctrl-C stops it.
+EOF
+}
+
+mkdir -p run || exit 1
+exec 9>>run/lock
+flock -n 9 || fail "already running in this folder (run/lock is held); stop that one first."
+
+trap interrupted INT TERM HUP
+start_broker 4222 || start_broker -1 || report_death
+start_chatd || report_death
+show_how_to_try
+wait -n "$broker_pid" "$chatd_pid"
+report_death

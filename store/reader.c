@@ -1,0 +1,117 @@
+#include "store/reader.h"
+
+#include <stdlib.h>
+
+/* Items of one work: many small ones, few pages (each may be as large as the broker's payload). */
+#define URGENT_ITEMS_MAX 128
+#define BULK_ITEMS_MAX 4
+#define BULK_WORKS_MAX (READER_WORKS_MAX - 1)
+
+void reader_init(struct reader *reader, uv_loop_t *loop, struct database *database)
+{
+    *reader = (struct reader){.loop = loop, .database = database};
+}
+
+static void queue_push(struct reader_queue *queue, struct reader_item *item)
+{
+    item->next = NULL;
+    if (queue->last != NULL)
+        queue->last->next = item;
+    else
+        queue->first = item;
+    queue->last = item;
+}
+
+/* Takes up to `limit` items off the front, as a list. */
+static struct reader_item *queue_take(struct reader_queue *queue, unsigned limit)
+{
+    struct reader_item *first = queue->first;
+    struct reader_item *last = first;
+
+    for (unsigned i = 1; i < limit && last->next != NULL; i++)
+        last = last->next;
+    queue->first = last->next;
+    if (queue->first == NULL)
+        queue->last = NULL;
+    last->next = NULL;
+    return first;
+}
+
+void reader_add_urgent(struct reader *reader, struct reader_item *item)
+{
+    queue_push(&reader->urgent, item);
+}
+
+void reader_add_bulk(struct reader *reader, struct reader_item *item)
+{
+    queue_push(&reader->bulk, item);
+}
+
+static void on_work(uv_work_t *request)
+{
+    struct reader_work *work = request->data;
+    struct database_snapshot *snapshot = NULL;
+    int status = database_snapshot_begin(work->reader->database, &snapshot);
+
+    for (struct reader_item *item = work->items; item != NULL; item = item->next)
+        item->run(item, status == 0 ? snapshot : NULL, status);
+    if (status == 0)
+        database_snapshot_end(snapshot);
+}
+
+static void on_work_done(uv_work_t *request, int status)
+{
+    struct reader_work *work = request->data;
+    struct reader *reader = work->reader;
+    struct reader_item *item = work->items;
+
+    (void)status; /* Works are never cancelled. */
+    work->busy = false;
+    reader->works_busy--;
+    if (work->bulk)
+        reader->works_bulk--;
+    while (item != NULL) {
+        struct reader_item *next = item->next;
+        item->done(item);
+        item = next;
+    }
+    reader_flush(reader);
+}
+
+static struct reader_work *work_free(struct reader *reader)
+{
+    struct reader_work *work = reader->works;
+    while (work->busy)
+        work++;
+    return work;
+}
+
+static void work_start(struct reader *reader, struct reader_queue *queue, bool bulk)
+{
+    struct reader_work *work = work_free(reader);
+
+    work->reader = reader;
+    work->request.data = work;
+    work->items = queue_take(queue, bulk ? BULK_ITEMS_MAX : URGENT_ITEMS_MAX);
+    work->bulk = bulk;
+    work->busy = true;
+    reader->works_busy++;
+    if (bulk)
+        reader->works_bulk++;
+    /* Fails only without a callback. */
+    uv_queue_work(reader->loop, &work->request, on_work, on_work_done);
+}
+
+void reader_flush(struct reader *reader)
+{
+    while (reader->urgent.first != NULL && reader->works_busy < READER_WORKS_MAX)
+        work_start(reader, &reader->urgent, false);
+    while (reader->bulk.first != NULL && reader->works_busy < READER_WORKS_MAX &&
+           reader->works_bulk < BULK_WORKS_MAX)
+        work_start(reader, &reader->bulk, true);
+}
+
+bool reader_idle(const struct reader *reader)
+{
+    return reader->works_busy == 0 && reader->urgent.first == NULL && reader->bulk.first == NULL;
+}

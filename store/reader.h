@@ -1,0 +1,59 @@
+/*
+ * Reads of the database, on libuv's thread pool, so that a page fault never stops the loop.
+ *
+ * Items are gathered and go to the pool together: a snapshot and a wake-up are shared by many
+ * small reads. There are two queues. Urgent items (what commands need before they are applied) go
+ * first; bulk items (pages of history) fill what is left, and never take the last thread. How much
+ * is read at once is bounded by weight, and so is the memory that results take.
+ *
+ * Used on the loop's thread; `run` of an item is called on a thread of the pool.
+ */
+#ifndef STORE_READER_H
+#define STORE_READER_H
+
+#include "store/database.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+struct reader_item {
+    struct reader_item *next;
+    /* Pool thread. `snapshot` is NULL when none could be had, and `status` says why. */
+    void (*run)(struct reader_item *item, struct database_snapshot *snapshot, int status);
+    void (*done)(struct reader_item *item); /* loop's thread */
+};
+
+struct reader_queue {
+    struct reader_item *first;
+    struct reader_item *last;
+};
+
+#define READER_WORKS_MAX 4 /* libuv's default number of threads */
+
+struct reader_work {
+    uv_work_t request;
+    struct reader *reader;
+    struct reader_item *items;
+    bool bulk;
+    bool busy;
+};
+
+struct reader {
+    uv_loop_t *loop;
+    struct database *database;
+    struct reader_queue urgent;
+    struct reader_queue bulk;
+    struct reader_work works[READER_WORKS_MAX];
+    unsigned works_busy;
+    unsigned works_bulk;
+};
+
+void reader_init(struct reader *reader, uv_loop_t *loop, struct database *database);
+void reader_add_urgent(struct reader *reader, struct reader_item *item);
+void reader_add_bulk(struct reader *reader, struct reader_item *item);
+/* Sends what has been gathered to the pool. Cheap when there is nothing. */
+void reader_flush(struct reader *reader);
+/* Nothing gathered and nothing in the pool. */
+bool reader_idle(const struct reader *reader);
+
+#endif

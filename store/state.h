@@ -1,0 +1,190 @@
+/*
+ * The state machine: what the commands of the journal amount to, as far as it is in memory.
+ *
+ * Applying is deterministic and does no input or output: the same commands on the same settled
+ * state give the same result, live, on recovery and in a simulation. What a command may need from
+ * the database is looked up before and handed in. The state holds the chats in use, the tail, and
+ * the indexes by which the unsettled is found: messages by client id, new chats by their
+ * users. The rest is in the database; whoever asks looks here first.
+ *
+ * Eviction. A settle job writes what was applied to the database. Its messages stay in the tail
+ * until no request is under way that looked into the database before the job was committed:
+ * state_enter and state_leave count requests in epochs for that. So, at every moment, a message is
+ * found in the tail or in any snapshot that a request under way can hold, or in both.
+ *
+ * One thread: the loop's. The settle thread reads a handed-over range of messages and their chats'
+ * numbers, which do not change.
+ */
+#ifndef STORE_STATE_H
+#define STORE_STATE_H
+
+#include "base/uuid.h"
+#include "store/command.h"
+#include "store/database.h"
+#include "store/digest.h"
+#include "store/table.h"
+#include "store/tail.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct chat {
+    struct uuid id;
+    uint64_t number;
+    const char *namespace_name; /* interned: lives as long as the state */
+    uint64_t head_seq;          /* applied */
+    uint64_t settled_seq;       /* evicted from the tail: only the database has it */
+    struct message **tail;      /* ring of the messages behind settled_seq, by seq */
+    uint32_t tail_capacity;     /* 0 or a power of two */
+    uint32_t pins;              /* requests that hold on to it */
+    uint8_t *users;             /* in stored form */
+    size_t users_size;
+    uint64_t created_ns;
+    struct chat *idle_newer; /* in the list of those that may be dropped */
+    struct chat *idle_older;
+    struct chat *fresh_next; /* in the list of those not settled */
+    bool idle;
+    bool fresh;                                        /* not evicted from the index of new chats */
+    uint8_t users_digest[DATABASE_USERS_DIGEST_BYTES]; /* of a fresh one */
+};
+
+struct state {
+    struct table chats;      /* by id */
+    struct table clients;    /* messages of the tail, by chat and client digest */
+    struct table users;      /* fresh chats, by namespace and users digest */
+    struct table namespaces; /* interned names */
+    struct tail tail;
+    struct chat *fresh_first; /* in the order of their numbers */
+    struct chat *fresh_last;
+    struct chat *idle_oldest;
+    struct chat *idle_newest;
+    size_t idle_bytes;     /* of the idle chats */
+    size_t idle_bytes_max; /* more are dropped */
+    uint64_t chat_number_last;
+    uint64_t applied_lsn;
+    struct digester digester;
+
+    /* Settling: what no finished job covers. */
+    struct message *unsettled;
+    struct chat *fresh_unsettled;
+    uint64_t unsettled_count; /* messages, and their bytes in the tail */
+    size_t unsettled_bytes;
+
+    /* Eviction of what a finished job covers, up to these; then of the job that finished meanwhile.
+     */
+    struct message *evict_last;
+    struct chat *evict_fresh_last;
+    struct message *evict_next_last;
+    struct chat *evict_next_fresh_last;
+    bool evicting;
+    bool evict_next;
+    uint64_t epoch_requests[2];
+    unsigned epoch;
+};
+
+/* Returns 0 or STORE_NO_MEMORY. `meta` is what the database holds. */
+int state_init(struct state *state, const struct database_meta *meta, size_t idle_bytes_max);
+void state_free(struct state *state);
+
+/* --- looking things up --- */
+
+struct chat *state_find_chat(const struct state *state, const struct uuid *id);
+/*
+ * Adds a chat that the database has, and takes its users, which must have come from malloc. NULL,
+ * and nothing taken, when out of memory. The chat is idle until pinned.
+ */
+struct chat *state_add_chat(struct state *state, const struct database_chat *loaded, uint8_t *users,
+                            size_t users_size);
+/* A pinned chat stays. */
+void state_pin(struct state *state, struct chat *chat);
+void state_unpin(struct state *state, struct chat *chat);
+
+/* The message in the tail with this client id, or NULL. */
+struct message *state_find_client(const struct state *state, const struct chat *chat,
+                                  const uint8_t digest[DATABASE_DIGEST_BYTES]);
+/* The fresh chat of these users, or NULL. */
+struct chat *state_find_users(const struct state *state, const char *namespace_name,
+                              size_t namespace_size,
+                              const uint8_t digest[DATABASE_USERS_DIGEST_BYTES]);
+/* The lowest seq that the tail has of the chat; head_seq + 1 when it has none. */
+uint64_t state_tail_seq(const struct chat *chat);
+/* The message of a seq from state_tail_seq to head_seq. */
+const struct message *state_message(const struct chat *chat, uint64_t seq);
+
+/* --- applying; each call is one LSN --- */
+
+/* What the database was found to have, in a snapshot taken after the request entered. */
+struct state_found {
+    bool found;
+    const uint8_t *message; /* for Send; NULL when it could not be read */
+    size_t message_size;
+    uint64_t seq;
+    struct uuid chat_id; /* for New */
+};
+
+struct state_new_result {
+    struct uuid chat_id;
+    bool created;
+};
+
+struct state_send_result {
+    int status; /* STORE_OK, STORE_CLIENT_ID_REUSED, or STORE_CORRUPT when found->message is NULL */
+    const uint8_t *message; /* in the tail, or found->message */
+    size_t message_size;
+    uint64_t seq;
+    bool duplicate;
+};
+
+/*
+ * `found` is what the database says of the same users, or NULL when they were not looked for.
+ * Returns 0, or STORE_NO_MEMORY, after which memory no longer follows the journal.
+ */
+int state_apply_new(struct state *state, const struct command_new *command,
+                    const uint8_t digest[DATABASE_USERS_DIGEST_BYTES],
+                    const struct state_found *found, struct state_new_result *result);
+/* `payload` is a Send command's; `found` as above, for the same client id. */
+int state_apply_send(struct state *state, struct chat *chat,
+                     const uint8_t digest[DATABASE_DIGEST_BYTES], const uint8_t *payload,
+                     size_t size, const struct state_found *found,
+                     struct state_send_result *result);
+/* A command that could not be decided (a damaged row): takes its LSN and changes nothing. */
+void state_apply_nothing(struct state *state);
+/* What a Send of this content gets when `original` is the message with its client id. */
+void state_compare(const struct command_text *subject, const struct command_text *text,
+                   const uint8_t *original, size_t original_size, uint64_t seq,
+                   struct state_send_result *result);
+
+/* --- epochs --- */
+
+/* A request that looks into the database, or may, enters before and leaves when it is done. */
+unsigned state_enter(struct state *state);
+void state_leave(struct state *state, unsigned epoch);
+
+/* --- settling --- */
+
+struct state_range {
+    struct message *first; /* NULL: no messages */
+    struct message *last;
+    uint64_t message_count;
+    size_t message_bytes;
+    struct chat *fresh_first; /* NULL: no new chats */
+    struct chat *fresh_last;
+    uint64_t chat_count;
+    uint64_t settled_lsn;
+};
+
+/* Everything applied and not settled. Changes nothing: a job that failed is begun again later. */
+void state_settle_begin(struct state *state, struct state_range *range);
+/* It is in the database: evict it as soon as the epochs allow. */
+void state_settle_done(struct state *state, const struct state_range *range);
+/* Whether another job may begin: two may be finished and not evicted, no more. */
+bool state_settle_allowed(const struct state *state);
+/*
+ * Evicts up to `limit` messages and chats if the epochs allow it. False when there is no more to
+ * evict for now.
+ */
+bool state_evict(struct state *state, size_t limit);
+/* Whether anything settled waits to be evicted. */
+bool state_evicting(const struct state *state);
+
+#endif

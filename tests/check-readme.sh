@@ -1,0 +1,48 @@
+#!/bin/bash
+# Checks that the README knows every option: tests/check-readme.sh [folder of the programs].
+#
+# What --help prints comes from the table that parses the options, so that it cannot be out of
+# date; the README can. Each option and each CHAT_ variable that the help of a program or of one of
+# chat's commands shows must be in README.md. One check per help text.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+# shellcheck source=tests/common.sh
+. tests/common.sh
+
+bin=${1:-build/bin}
+failed=0
+
+known() {
+    grep -qE -- "(^|[^A-Za-z0-9_-])$1([^A-Za-z0-9_-]|\$)" README.md
+}
+
+check() {
+    local what help word missing=()
+    what="$(basename "$1")${2:+ $2} --help"
+    if ! help=$("$@" --help 2>&1 </dev/null); then
+        missing=("(it fails)")
+    fi
+    while read -r word; do
+        known "$word" || missing+=("$word")
+    done < <(grep -oE -- '(--[a-z][a-z0-9_-]*|CHAT_[A-Z0-9_]+)' <<<"$help" | sort -u)
+    if [[ ${#missing[@]} == 0 ]]; then
+        echo "README knows $what"
+        record 1 0 0 "README knows $what"
+    else
+        echo "README misses of $what: ${missing[*]}"
+        record 0 1 0 "README misses of $what: ${missing[*]}"
+        failed=1
+    fi
+}
+
+check "$bin/chatd"
+check "$bin/chat"
+for command in new send history; do check "$bin/chat" $command; done
+shopt -s nullglob
+for program in "$bin"/*; do
+    case $(basename "$program") in
+    chatd | chat) ;;
+    *) check "$program" ;;
+    esac
+done
+[[ $failed == 0 ]]

@@ -1,0 +1,54 @@
+# What the test scripts share; they source it from the root of the tree.
+#
+# A runner adds one line "<passed> <failed> <skipped> <what>" to the file $CHAT_TEST_RESULTS for
+# each thing it ran, if that variable is set: tests/run-all.sh sums them up.
+# shellcheck shell=bash
+
+# Debian keeps nats-server where only root's PATH looks.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+record() {
+    local passed=$1 failed=$2 skipped=$3 what=$4
+    [[ -z ${CHAT_TEST_RESULTS:-} ]] || echo "$passed $failed $skipped $what" >>"$CHAT_TEST_RESULTS"
+}
+
+# Temporary files go to one folder of this run's own, removed at its end.
+use_own_tmpdir() {
+    TMPDIR=$(mktemp -d)
+    export TMPDIR
+    trap 'rm -rf "$TMPDIR"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+}
+
+# The sanitizers stop at the first finding, with status 99, which no test program uses otherwise.
+# They report to files, as tests may read or redirect standard error; so even a finding in a process
+# whose end nobody looks at is seen. After use_own_tmpdir. Suppression files are for findings
+# inside the libraries, not in this tree.
+set_sanitizer_options() {
+    local tests=$PWD/tests common="exitcode=99:halt_on_error=1:log_path='$TMPDIR/finding'"
+    export ASAN_OPTIONS=$common:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
+    export UBSAN_OPTIONS=$common:print_stacktrace=1
+    export TSAN_OPTIONS=$common:second_deadlock_stack=1
+    export LSAN_OPTIONS=
+    [[ ! -e $tests/lsan.supp ]] || LSAN_OPTIONS="suppressions='$tests/lsan.supp':print_suppressions=0"
+    [[ ! -e $tests/tsan.supp ]] || TSAN_OPTIONS+=":suppressions='$tests/tsan.supp'"
+}
+
+# The sanitizers of gcc 12 and clang 14 cannot place their shadow memory under kernels that
+# randomize addresses widely (vm.mmap_rnd_bits = 32). Without randomization they always can; where
+# a container forbids to switch it off, they have to do with what there is.
+without_address_randomization() {
+    if setarch -R true 2>/dev/null; then
+        setarch -R "$@"
+    else
+        "$@"
+    fi
+}
+
+# Prints the sanitizers' findings since the last call, and succeeds if there were any.
+sanitizers_found() {
+    compgen -G "$TMPDIR/finding.*" >/dev/null || return 1
+    head -n 100 "$TMPDIR"/finding.*
+    rm -f "$TMPDIR"/finding.*
+}

@@ -1,0 +1,69 @@
+#!/bin/bash
+# Builds and tests everything, and sums it up: what "make test" calls.
+#
+# The last line is "N passed, N failed"; the status is 0 when nothing failed. Builds are checks
+# too: warnings are errors, with gcc and with clang. A step that fails before it could count
+# anything is one failure.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+# shellcheck source=tests/common.sh
+. tests/common.sh
+
+# Where threads share something; these tests run under the thread sanitizer, too.
+THREADED='^tests/unit/test_(journal|database|store|state|tail|settle|loop|service)[a-z0-9_]*\.c$'
+
+use_own_tmpdir
+export CHAT_TEST_RESULTS=$TMPDIR/results
+: >"$CHAT_TEST_RESULTS"
+
+quiet_make() {
+    make -s --no-print-directory -j "$(nproc)" "$@"
+}
+
+total() {
+    awk -v column="$1" '{ sum += $column } END { print sum + 0 }' "$CHAT_TEST_RESULTS"
+}
+
+step() {
+    local what=$1 failed_before started=$SECONDS
+    shift
+    failed_before=$(total 2)
+    echo
+    echo "== $what"
+    if ! "$@" && [[ $(total 2) == "$failed_before" ]]; then
+        echo "$what: failed"
+        record 0 1 0 "$what"
+    fi
+    echo "-- $((SECONDS - started)) s"
+}
+
+build() {
+    quiet_make "$@" all unit-programs && record 1 0 0 "build $*"
+}
+
+# The threaded tests that are there, as words for "make unit TESTS=".
+threaded_tests() {
+    git ls-files 'tests/unit/*.c' | grep -E "$THREADED" | xargs -r -n 1 basename -s .c | xargs
+}
+
+sanitized=(CC=clang 'SANITIZE=address,undefined')
+step "build with gcc" build CC=gcc
+step "build with clang" build CC=clang
+step "build with clang, address and undefined sanitizers" build "${sanitized[@]}"
+step "unit tests" quiet_make CC=gcc unit
+step "unit tests, address and undefined sanitizers" quiet_make "${sanitized[@]}" unit
+step "store's unit tests, thread sanitizer" \
+    quiet_make CC=gcc SANITIZE=thread unit TESTS="$(threaded_tests)"
+step "integration and interop tests" quiet_make CC=gcc integration
+step "integration and interop tests, shorter, address and undefined sanitizers" \
+    env CHAT_TEST_SHORT=1 make -s --no-print-directory "${sanitized[@]}" integration
+step "lint" quiet_make CC=gcc lint
+step "options in the README" quiet_make CC=gcc check-readme
+
+echo
+echo "Summary after $SECONDS s:"
+awk '{ printf "  %5d passed %3d failed %3d skipped ", $1, $2, $3; $1 = $2 = $3 = ""; print }' \
+    "$CHAT_TEST_RESULTS"
+echo
+echo "$(total 1) passed, $(total 2) failed"
+[[ $(total 2) == 0 && $(total 1) != 0 ]]

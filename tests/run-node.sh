@@ -1,0 +1,62 @@
+#!/bin/bash
+# Runs the integration and interop tests in Node.js: tests/run-node.sh [NAME...]
+#
+# A name is a test file without its ending, such as tests/integration/send; all of them by default.
+# CHAT_BIN is the folder of the programs under test, build/bin by default. Status 0 when
+# nothing failed.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+# shellcheck source=tests/common.sh
+. tests/common.sh
+
+export CHAT_BIN=${CHAT_BIN:-$PWD/build/bin}
+what=${CHAT_BIN#"$PWD"/}
+
+fail() {
+    echo "run-node: $*" >&2
+    record 0 1 0 "integration: $*"
+    exit 1
+}
+
+# "npm ci" once, and again after the lock file has changed.
+install_modules() {
+    local stamp=tests/node_modules/.package-lock.json
+    [[ ! $stamp -nt tests/package-lock.json ]] || return 0
+    (cd tests && npm ci --no-audit --no-fund --loglevel=error) && touch "$stamp"
+}
+
+# A number out of the summary that ends a TAP report.
+summary() {
+    sed -nE "s/^# $1 ([0-9]+)\$/\\1/p" "$TMPDIR/report.tap" | tail -n 1
+}
+
+files=()
+for name in "$@"; do files+=("$name.test.js"); done
+if [[ $# == 0 ]]; then
+    shopt -s nullglob
+    files=(tests/integration/*.test.js tests/interop/*.test.js)
+fi
+[[ ${#files[@]} -gt 0 ]] || fail "no test files found"
+[[ -x $CHAT_BIN/chatd ]] || fail "no chatd in $CHAT_BIN"
+install_modules || fail "npm ci failed in tests/"
+
+use_own_tmpdir
+set_sanitizer_options
+status=0
+without_address_randomization timeout -k 30 "${CHAT_TEST_TIMEOUT_S:-600}" node --test \
+    --test-reporter=spec --test-reporter-destination=stdout \
+    --test-reporter=tap --test-reporter-destination="$TMPDIR/report.tap" \
+    "${files[@]}" </dev/null || status=$?
+
+passed=$(summary pass)
+failed=$(($(summary fail) + $(summary cancelled)))
+skipped=$(($(summary skipped) + $(summary todo)))
+if [[ -z $passed || ($failed == 0 && $status != 0) ]]; then
+    failed=$((failed + 1))
+fi
+if sanitizers_found; then
+    failed=$((failed + 1))
+fi
+echo "integration tests of $what: ${passed:-0} passed, $failed failed, $skipped skipped (status $status)"
+record "${passed:-0}" "$failed" "$skipped" "integration tests of $what"
+[[ $failed == 0 ]]
