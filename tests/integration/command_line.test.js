@@ -56,6 +56,16 @@ describe('the command line', { timeout: 120000 }, () => {
     assert.deepEqual(await page('--from_seq=2', '--before_seq=4'), { seqs: [2, 3], head_seq: 6, more: false });
   });
 
+  test('--namespace, or its environment variable, is another world', async () => {
+    for (const [args, environment] of [[['--namespace=tenant'], {}], [[], { CHAT_NAMESPACE: 'tenant' }]]) {
+      const made = await good(['new', '--user_ids=ann,bob', ...args], { environment });
+      assert.notEqual(made.chat_id, chat);
+      assert.deepEqual(await client.New({ user_ids: ['ann', 'bob'] }, { ns: 'tenant' }), { ...made, created: false });
+      await bad(1, ['history', `--chat_id=${chat}`, ...args], { environment });
+    }
+    await bad(2, ['new', '--user_ids=ann', '--namespace=a.b']);
+  });
+
   test('--text=- reads standard input, as it is', async () => {
     for (const input of ['from a pipe\nsecond line\n', 'no newline at the end', 'é👍\t"quoted"\n', 'x'.repeat(64 * 1024)]) {
       const { message } = await good(['send', `--chat_id=${chat}`, '--user_id=ann', '--text=-'], { input });
@@ -104,11 +114,11 @@ describe('the command line', { timeout: 120000 }, () => {
     const broker = new Broker();
     await broker.start();
     try {
-      const nobody = await runChat(['new', '--user_ids=x', `--nats-url=${broker.url}`]);
+      const nobody = await runChat(['new', '--user_ids=x', `--nats-url=${broker.url}`, '--timeout-ms=1000']);
       assert.equal(nobody.code, 1, 'nobody answers there');
       assert.notEqual(nobody.stderr.trim(), '');
       await broker.stop();
-      const gone = await runChat(['new', '--user_ids=x', `--nats-url=${broker.url}`]);
+      const gone = await runChat(['new', '--user_ids=x', `--nats-url=${broker.url}`, '--timeout-ms=1000']);
       assert.equal(gone.code, 1, 'nobody is there');
       assert.notEqual(gone.stderr.trim(), '');
     } finally {
