@@ -1,0 +1,418 @@
+/*
+ *   timer ─▶ connect ─▶ subscribe ─▶ flush (pool) ─▶ ready
+ *     ▲         │ failed                 │ failed: once more
+ *     └─────────┴──── closed by the library, or a subscription failed
+ *
+ * The connection is made on the loop's thread, since the adapter wants its first attachment there;
+ * the library's own retrying would attach from a thread of its own. Until there is a connection the
+ * loop has nothing else to do, so an attempt may block it, for a bounded time. Once there is one,
+ * the library reconnects by itself, and resends the subscriptions.
+ *
+ * Subscriptions are synchronous ones without a thread: the library's read callback fills their
+ * queues during poll, and the check handle, which runs right after poll, empties them. So
+ * everything that one read brought is handed on before the loop waits again, in one thread.
+ *
+ * A flush is a round trip to the broker and blocks; a pool thread does it while the loop goes on
+ * (which reads the answer). It is how we know that the broker has our subscriptions, has sent all
+ * it will send after we took them back, and has taken our last replies: bytes that are merely
+ * written can be lost when a socket is closed that has something unread.
+ *
+ * A connection that is over is kept until the next attempt, a quarter of a second later at least:
+ * the adapter's handles still refer to it until the loop has closed them.
+ */
+#include "service/broker.h"
+
+#include "base/log.h"
+#include "service/broker_adapter.h"
+#include "service/broker_options.h"
+#include "service/broker_watch.h"
+#include "service/nats_url.h"
+#include "service/pace.h"
+#include <stdlib.h>
+
+#define QUEUE_GROUP "q"
+#define RETRY_MIN_MS 250
+#define RETRY_MAX_MS 2000
+#define RETRY_LOG_INTERVAL_MS 10000
+#define READY_TIMEOUT_MS 5000
+#define LIBRARY_STOP_MS 2000
+
+struct broker {
+    uv_loop_t *loop;
+    const char *const *subjects;
+    size_t subject_count;
+    struct broker_handlers handlers;
+    natsOptions *options;
+    natsConnection *connection;       /* NULL, or the last one, maybe closed */
+    natsSubscription **subscriptions; /* subject_count; NULL each without a connection */
+    bool lost;                        /* `connection` is over */
+    bool announced;                   /* ready has been called */
+    bool stopping;                    /* no further attempts to connect */
+    unsigned flushes;                 /* under way; they use `connection` */
+    uint64_t retry_ms;
+    struct pace retry_pace;
+    struct broker_watch watch;
+    uv_timer_t timer;
+    uv_check_t check;
+};
+
+struct flush {
+    uv_work_t work;
+    struct broker *broker;
+    natsConnection *connection;
+    uint64_t timeout_ms;
+    natsStatus status;
+    void (*done)(struct broker *broker, natsStatus status, void (*then)(void *data));
+    void (*then)(void *data);
+};
+
+static void on_timer(uv_timer_t *timer);
+
+/* ---- Receiving ---- */
+
+static void drain_subscription(struct broker *broker, natsSubscription *subscription)
+{
+    uint64_t queued = 0;
+
+    if (natsSubscription_QueuedMsgs(subscription, &queued) != NATS_OK)
+        return;
+    for (; queued > 0; queued--) {
+        natsMsg *message = NULL;
+        /* Errors say something about the subscription, not about the message; the next call has
+         * it. A subscription that was closed meanwhile has none. */
+        if (natsSubscription_NextMsg(&message, subscription, 0) != NATS_OK)
+            continue;
+        broker->handlers.request(broker->handlers.data, message);
+        natsMsg_Destroy(message);
+    }
+}
+
+static void receive(struct broker *broker)
+{
+    if (broker->connection == NULL)
+        return;
+    for (size_t i = 0; i < broker->subject_count; i++)
+        drain_subscription(broker, broker->subscriptions[i]);
+}
+
+static void on_check(uv_check_t *check)
+{
+    receive(check->data);
+}
+
+/* ---- Flushing ---- */
+
+static void flush_work(uv_work_t *work)
+{
+    struct flush *flush = work->data;
+
+    flush->status = natsConnection_FlushTimeout(flush->connection, (int64_t)flush->timeout_ms);
+}
+
+static void flush_finished(uv_work_t *work, int cancelled)
+{
+    struct flush flush = *(struct flush *)work->data;
+
+    free(work->data);
+    flush.broker->flushes--;
+    flush.done(flush.broker, cancelled != 0 ? NATS_ERR : flush.status, flush.then);
+}
+
+static bool is_connected(const struct broker *broker)
+{
+    return broker->connection != NULL && !broker->lost &&
+           natsConnection_Status(broker->connection) == NATS_CONN_STATUS_CONNECTED;
+}
+
+/* Returns -1 if there is nobody to flush to, and `done` is then not called. */
+static int start_flush(struct broker *broker, uint64_t timeout_ms,
+                       void (*done)(struct broker *, natsStatus, void (*)(void *)),
+                       void (*then)(void *))
+{
+    struct flush *flush;
+
+    if (!is_connected(broker) || (flush = malloc(sizeof *flush)) == NULL)
+        return -1;
+    *flush = (struct flush){.broker = broker,
+                            .connection = broker->connection,
+                            .timeout_ms = timeout_ms,
+                            .done = done,
+                            .then = then};
+    flush->work.data = flush;
+    if (uv_queue_work(broker->loop, &flush->work, flush_work, flush_finished) != 0) {
+        free(flush);
+        return -1;
+    }
+    broker->flushes++;
+    return 0;
+}
+
+/* ---- Connecting ---- */
+
+static void retry_later(struct broker *broker)
+{
+    uint64_t wait = broker->retry_ms + uv_hrtime() % (broker->retry_ms / 2);
+
+    if (broker->stopping)
+        return;
+    broker->retry_ms = broker->retry_ms * 2 < RETRY_MAX_MS ? broker->retry_ms * 2 : RETRY_MAX_MS;
+    uv_timer_start(&broker->timer, on_timer, wait, 0);
+}
+
+static void on_lost(void *data)
+{
+    struct broker *broker = data;
+
+    broker->lost = true;
+    broker->retry_ms = RETRY_MIN_MS;
+    retry_later(broker);
+}
+
+static void drop_connection(struct broker *broker)
+{
+    for (size_t i = 0; i < broker->subject_count; i++) {
+        natsSubscription_Destroy(broker->subscriptions[i]);
+        broker->subscriptions[i] = NULL;
+    }
+    natsConnection_Destroy(broker->connection);
+    broker->connection = NULL;
+    broker->lost = false;
+}
+
+static void log_attempt(struct broker *broker, const char *event, natsStatus status)
+{
+    uint64_t withheld = 0;
+    const char *detail = nats_GetLastError(NULL);
+
+    if (pace_allows(&broker->retry_pace, uv_now(broker->loop), RETRY_LOG_INTERVAL_MS, &withheld))
+        LOG_WARN(event, log_text("error", natsStatus_GetText(status)),
+                 log_text("detail", detail == NULL ? "" : detail), log_bool("retrying", true),
+                 log_u64("withheld", withheld));
+}
+
+static natsStatus subscribe(struct broker *broker)
+{
+    natsStatus status = NATS_OK;
+
+    for (size_t i = 0; i < broker->subject_count && status == NATS_OK; i++) {
+        natsSubscription **subscription = &broker->subscriptions[i];
+        status = natsConnection_QueueSubscribeSync(subscription, broker->connection,
+                                                   broker->subjects[i], QUEUE_GROUP);
+        /* No limits here: the queues are emptied each time the loop has read, and what is too much
+         * is then answered as such, instead of being dropped in silence. */
+        if (status == NATS_OK)
+            status = natsSubscription_SetPendingLimits(*subscription, -1, -1);
+    }
+    return status;
+}
+
+static void announced(struct broker *broker, natsStatus status, void (*then)(void *data))
+{
+    char url[NATS_URL_TEXT_BYTES];
+
+    (void)then;
+    if (broker->stopping)
+        return;
+    if (status != NATS_OK) {
+        log_attempt(broker, "broker.not_ready", status);
+        retry_later(broker);
+        return;
+    }
+    broker->announced = true;
+    broker_watch_url(broker->connection, url, sizeof url);
+    broker->handlers.ready(broker->handlers.data, url);
+}
+
+static void announce(struct broker *broker)
+{
+    if (start_flush(broker, READY_TIMEOUT_MS, announced, NULL) != 0)
+        retry_later(broker);
+}
+
+static void connect_now(struct broker *broker)
+{
+    natsStatus status = natsConnection_Connect(&broker->connection, broker->options);
+
+    uv_update_time(broker->loop);
+    if (status != NATS_OK) {
+        broker->connection = NULL;
+        log_attempt(broker, "broker.not_connected", status);
+        retry_later(broker);
+        return;
+    }
+    status = subscribe(broker);
+    if (status != NATS_OK) {
+        log_attempt(broker, "broker.not_subscribed", status);
+        natsConnection_Close(broker->connection); /* and on_lost goes on from there */
+        return;
+    }
+    broker->retry_ms = RETRY_MIN_MS;
+    if (broker->announced)
+        LOG_INFO("broker.connected", log_bool("again", true));
+    else
+        announce(broker);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct broker *broker = timer->data;
+
+    if (broker->lost && broker->flushes > 0) {
+        retry_later(broker);
+        return;
+    }
+    if (broker->lost)
+        drop_connection(broker);
+    if (broker->connection == NULL)
+        connect_now(broker);
+    else if (!broker->announced)
+        announce(broker);
+}
+
+/* ---- Publishing ---- */
+
+natsStatus broker_publish(struct broker *broker, const char *subject, const void *bytes,
+                          size_t size)
+{
+    if (broker->connection == NULL)
+        return NATS_CONNECTION_CLOSED;
+    return natsConnection_Publish(broker->connection, subject, bytes, (int)size);
+}
+
+natsStatus broker_publish_message(struct broker *broker, natsMsg *message)
+{
+    if (broker->connection == NULL)
+        return NATS_CONNECTION_CLOSED;
+    return natsConnection_PublishMsg(broker->connection, message);
+}
+
+size_t broker_max_payload(const struct broker *broker)
+{
+    int64_t max = broker->connection == NULL ? 0 : natsConnection_GetMaxPayload(broker->connection);
+
+    return max > 0 ? (size_t)max : 0;
+}
+
+size_t broker_buffered_bytes(const struct broker *broker)
+{
+    int bytes = broker->connection == NULL ? 0 : natsConnection_Buffered(broker->connection);
+
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* ---- Stopping ---- */
+
+static void requests_stopped(struct broker *broker, natsStatus status, void (*then)(void *data))
+{
+    if (status != NATS_OK)
+        LOG_WARN("broker.not_drained", log_text("error", natsStatus_GetText(status)));
+    receive(broker);
+    then(broker->handlers.data);
+}
+
+void broker_stop_requests(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data))
+{
+    broker->stopping = true;
+    uv_timer_stop(&broker->timer);
+    if (is_connected(broker)) {
+        for (size_t i = 0; i < broker->subject_count; i++)
+            (void)natsSubscription_DrainTimeout(broker->subscriptions[i], (int64_t)timeout_ms);
+    }
+    if (start_flush(broker, timeout_ms, requests_stopped, done) != 0)
+        done(broker->handlers.data);
+}
+
+static void flushed(struct broker *broker, natsStatus status, void (*then)(void *data))
+{
+    if (status != NATS_OK)
+        LOG_WARN("broker.not_flushed", log_text("error", natsStatus_GetText(status)));
+    then(broker->handlers.data);
+}
+
+void broker_flush(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data))
+{
+    if (start_flush(broker, timeout_ms, flushed, done) != 0)
+        done(broker->handlers.data);
+}
+
+void broker_close(struct broker *broker)
+{
+    broker->stopping = true;
+    broker_watch_stop(&broker->watch);
+    uv_close((uv_handle_t *)&broker->timer, NULL);
+    uv_close((uv_handle_t *)&broker->check, NULL);
+    natsConnection_Close(broker->connection);
+}
+
+void broker_free(struct broker *broker)
+{
+    drop_connection(broker);
+    natsOptions_Destroy(broker->options);
+    nats_CloseAndWait(LIBRARY_STOP_MS);
+    broker_watch_free(&broker->watch);
+    free(broker->subscriptions);
+    free(broker);
+}
+
+/* ---- Starting ---- */
+
+static int set_options(struct broker *broker, const struct broker_settings *settings)
+{
+    natsStatus status;
+
+    if (broker_options_create(&broker->options, settings) != 0)
+        return -1;
+    status = broker_adapter_install(broker->options, broker->loop);
+    if (status == NATS_OK)
+        status = broker_watch_install(&broker->watch, broker->options);
+    if (status == NATS_OK)
+        return 0;
+    LOG_ERROR("broker.start_failed", log_text("error", natsStatus_GetText(status)));
+    natsOptions_Destroy(broker->options);
+    return -1;
+}
+
+static void start_handles(struct broker *broker)
+{
+    uv_timer_init(broker->loop, &broker->timer);
+    broker->timer.data = broker;
+    uv_timer_start(&broker->timer, on_timer, 0, 0);
+    uv_check_init(broker->loop, &broker->check);
+    broker->check.data = broker;
+    uv_check_start(&broker->check, on_check);
+}
+
+int broker_start(struct broker **result, uv_loop_t *loop, const struct broker_settings *settings,
+                 const char *const *subjects, size_t subject_count,
+                 const struct broker_handlers *handlers)
+{
+    struct broker *broker = calloc(1, sizeof *broker);
+
+    if (broker == NULL)
+        return -1;
+    *broker = (struct broker){.loop = loop,
+                              .subjects = subjects,
+                              .subject_count = subject_count,
+                              .handlers = *handlers,
+                              .retry_ms = RETRY_MIN_MS};
+    broker->subscriptions = calloc(subject_count, sizeof(natsSubscription *));
+    if (broker->subscriptions == NULL)
+        goto err_after_broker;
+    if (broker_watch_start(&broker->watch, loop, on_lost, broker) != 0)
+        goto err_after_subscriptions;
+    if (set_options(broker, settings) != 0)
+        goto err_after_watch;
+    start_handles(broker);
+    *result = broker;
+    return 0;
+
+err_after_watch:
+    broker_watch_stop(&broker->watch);
+    uv_run(loop, UV_RUN_NOWAIT); /* closes its handle */
+    broker_watch_free(&broker->watch);
+err_after_subscriptions:
+    free(broker->subscriptions);
+err_after_broker:
+    free(broker);
+    return -1;
+}

@@ -1,0 +1,71 @@
+/*
+ * The connection to the NATS broker, on the loop.
+ *
+ * Keeps trying until a broker is there, for ever. Requests come in through one callback, in the
+ * order of their arrival; what is published goes into the library's buffer and is written once per
+ * turn of the loop. All functions are for the loop's thread, and none of them blocks but the
+ * attempts to connect while there is no connection. The struct settings are borrowed until
+ * broker_free.
+ */
+#ifndef SERVICE_BROKER_H
+#define SERVICE_BROKER_H
+
+#include "service/settings.h"
+#include <nats/nats.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct broker;
+
+struct broker_handlers {
+    void *data;
+    /* One request; the message is lent for the call. */
+    void (*request)(void *data, natsMsg *message);
+    /* The broker knows the subscriptions: what is sent from now on arrives. Fires at the first
+     * time only. `url` is without credentials. */
+    void (*ready)(void *data, const char *url);
+};
+
+/*
+ * Starts to connect to the subjects of `subjects`, in the queue group "q". Returns 0, or -1 when
+ * the settings cannot be used (a file that does not load), with a log line.
+ */
+int broker_start(struct broker **broker, uv_loop_t *loop, const struct broker_settings *settings,
+                 const char *const *subjects, size_t subject_count,
+                 const struct broker_handlers *handlers);
+
+/*
+ * Publishing. Borrows everything. `bytes` are those of one message; returns the library's status:
+ * NATS_MAX_PAYLOAD when the broker would not take one so large, NATS_INSUFFICIENT_BUFFER when too
+ * much is waiting for a broker that is away, NATS_CONNECTION_CLOSED when there never was one.
+ */
+natsStatus broker_publish(struct broker *broker, const char *subject, const void *bytes,
+                          size_t size);
+natsStatus broker_publish_message(struct broker *broker, natsMsg *message);
+
+/* The largest message the broker takes, headers included; of the last broker when it is away. */
+size_t broker_max_payload(const struct broker *broker);
+/* Bytes published that the broker has not taken. */
+size_t broker_buffered_bytes(const struct broker *broker);
+
+/*
+ * Asks the broker for no more requests and calls `done` once all it had sent have been handed to
+ * the request callback, or after `timeout_ms`, or at once when the broker is away.
+ */
+void broker_stop_requests(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data));
+
+/*
+ * Calls `done` when the broker has taken all that was published before, or has not done so within
+ * `timeout_ms`, or at once when it is away.
+ */
+void broker_flush(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data));
+
+/* Closes the connection and all handles; they are gone when the loop has run out. Not while a
+ * broker_flush or broker_stop_requests is under way. */
+void broker_close(struct broker *broker);
+/* After the loop has run out. */
+void broker_free(struct broker *broker);
+
+#endif

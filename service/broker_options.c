@@ -1,0 +1,129 @@
+/*
+ * Why the library's settings are as they are:
+ *
+ * - It never gives up reconnecting, with a wait that is spread, so that a broker that comes back
+ *   is not met by all its services at once.
+ * - Published bytes are handed to the loop at once: without that its flusher thread adds a
+ *   millisecond to each reply.
+ * - One read takes a large burst from the socket, and all of it is then submitted together.
+ * - What is published while the broker is away is kept up to a limit: replies that come late are
+ *   better than none, but not for any amount of memory.
+ */
+#include "service/broker_options.h"
+
+#include "base/log.h"
+#include "service/nats_url.h"
+#include <string.h>
+
+#define DEFAULT_URL "nats://127.0.0.1:4222"
+#define CONNECT_TIMEOUT_MS 2000
+#define RECONNECT_WAIT_MS 250
+#define RECONNECT_JITTER_MS 250
+#define RECONNECT_BUFFER_BYTES (8 * 1024 * 1024)
+#define READ_BYTES (128 * 1024)
+#define PING_INTERVAL_MS 20000
+#define PINGS_OUTSTANDING 2
+
+static int bad_setting(const char *name, const char *value, natsStatus status)
+{
+    LOG_ERROR("broker.bad_setting", log_text("option", name), log_text("value", value),
+              log_text("error", natsStatus_GetText(status)));
+    return -1;
+}
+
+static int set_urls(natsOptions *options, const struct option_list *urls)
+{
+    char text[NATS_URL_TEXT_BYTES];
+    natsStatus status;
+
+    if (urls->count == 0)
+        status = natsOptions_SetURL(options, DEFAULT_URL);
+    else
+        status =
+            natsOptions_SetServers(options, (const char **)(void *)urls->values, (int)urls->count);
+    if (status == NATS_OK)
+        return 0;
+    nats_urls_without_credentials(urls->values, urls->count, text, sizeof text);
+    return bad_setting("nats-url", text, status);
+}
+
+static bool given(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+static int set_identity(natsOptions *options, const struct broker_settings *s)
+{
+    natsStatus status;
+
+    if (given(s->user)) {
+        status = natsOptions_SetUserInfo(options, s->user, given(s->password) ? s->password : "");
+        if (status != NATS_OK)
+            return bad_setting("user", s->user, status);
+    }
+    if (given(s->token)) {
+        status = natsOptions_SetToken(options, s->token);
+        if (status != NATS_OK)
+            return bad_setting("token", "(not shown)", status);
+    }
+    if (given(s->credentials)) {
+        status = natsOptions_SetUserCredentialsFromFiles(options, s->credentials, NULL);
+        if (status != NATS_OK)
+            return bad_setting("credentials", s->credentials, status);
+    }
+    return 0;
+}
+
+static int set_tls(natsOptions *options, const struct broker_settings *s)
+{
+    natsStatus status;
+
+    if (given(s->tls_ca)) {
+        status = natsOptions_SetSecure(options, true);
+        if (status == NATS_OK)
+            status = natsOptions_LoadCATrustedCertificates(options, s->tls_ca);
+        if (status != NATS_OK)
+            return bad_setting("tls-ca", s->tls_ca, status);
+    }
+    if (given(s->tls_cert)) {
+        status = natsOptions_LoadCertificatesChain(options, s->tls_cert, s->tls_key);
+        if (status != NATS_OK)
+            return bad_setting("tls-cert", s->tls_cert, status);
+    }
+    return 0;
+}
+
+static natsStatus set_behaviour(natsOptions *o)
+{
+    natsStatus status;
+
+    if ((status = natsOptions_SetName(o, SETTINGS_PROGRAM)) == NATS_OK &&
+        (status = natsOptions_SetTimeout(o, CONNECT_TIMEOUT_MS)) == NATS_OK &&
+        (status = natsOptions_SetSendAsap(o, true)) == NATS_OK &&
+        (status = natsOptions_SetIOBufSize(o, READ_BYTES)) == NATS_OK &&
+        (status = natsOptions_SetMaxReconnect(o, -1)) == NATS_OK &&
+        (status = natsOptions_SetReconnectWait(o, RECONNECT_WAIT_MS)) == NATS_OK &&
+        (status = natsOptions_SetReconnectJitter(o, RECONNECT_JITTER_MS, RECONNECT_JITTER_MS)) ==
+            NATS_OK &&
+        (status = natsOptions_SetReconnectBufSize(o, RECONNECT_BUFFER_BYTES)) == NATS_OK &&
+        (status = natsOptions_SetPingInterval(o, PING_INTERVAL_MS)) == NATS_OK)
+        status = natsOptions_SetMaxPingsOut(o, PINGS_OUTSTANDING);
+    return status;
+}
+
+int broker_options_create(natsOptions **options, const struct broker_settings *settings)
+{
+    natsStatus status = natsOptions_Create(options);
+
+    if (status != NATS_OK)
+        return bad_setting("all", "", status);
+    status = set_behaviour(*options);
+    if (status != NATS_OK)
+        bad_setting("all", "", status);
+    if (status == NATS_OK && set_urls(*options, &settings->urls) == 0 &&
+        set_identity(*options, settings) == 0 && set_tls(*options, settings) == 0)
+        return 0;
+    natsOptions_Destroy(*options);
+    *options = NULL;
+    return -1;
+}

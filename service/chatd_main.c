@@ -1,0 +1,43 @@
+/* The program chatd: settings, one loop, the service on it. */
+#include "base/log.h"
+#include "service/service.h"
+#include "service/settings.h"
+#include <stdlib.h>
+#include <uv.h>
+
+#define EXIT_USAGE 2
+
+static int run(const struct settings *settings)
+{
+    static struct service service; /* zeroed; there is one */
+    uv_loop_t loop;
+    int started;
+
+    if (uv_loop_init(&loop) != 0) {
+        LOG_ERROR("loop.not_started", log_text("detail", "uv_loop_init failed"));
+        return EXIT_FAILURE;
+    }
+    started = service_start(&service, &loop, settings);
+    if (started == 0) {
+        uv_run(&loop, UV_RUN_DEFAULT);
+        service_free(&service);
+    }
+    uv_loop_close(&loop);
+    return started == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings;
+    enum options_result parsed = settings_parse(&settings, argc, argv, stdout, stderr);
+    int status = EXIT_SUCCESS;
+
+    if (parsed == OPTIONS_OK) {
+        log_set_level(settings.log_level);
+        status = run(&settings);
+    } else if (parsed == OPTIONS_USAGE) {
+        status = EXIT_USAGE;
+    }
+    settings_free(&settings);
+    return status;
+}

@@ -1,0 +1,204 @@
+/*
+ *   subject ─▶ method, namespace ─▶ headers ─▶ method->submit ─▶ store ─▶ … ─▶ request_answer
+ *                 │ 404, 400          │ 400        │ 400 … 503                 request_refuse
+ *                 └───────────────────┴────────────┴──▶ reply_error
+ *
+ * What is refused before the store has it never becomes anything that lives longer than the call:
+ * the reply subject is borrowed from the message. Only a request that is given to the store keeps a
+ * copy of it.
+ */
+#include "service/request.h"
+
+#include "base/log.h"
+#include "service/headers.h"
+#include "service/method.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define REFUSED_LOG_INTERVAL_MS 10000
+
+/* ---- Keeping ---- */
+
+static struct request *take_request(struct service *service)
+{
+    struct request *request = service->free_requests;
+
+    if (request != NULL)
+        service->free_requests = request->next;
+    else
+        request = malloc(sizeof *request);
+    return request;
+}
+
+static void keep_request(struct request *request)
+{
+    struct service *service = request->service;
+
+    if (request->reply.subject != request->reply_subject)
+        free((void *)(uintptr_t)request->reply.subject);
+    request->next = service->free_requests;
+    service->free_requests = request;
+}
+
+void request_free_all(struct service *service)
+{
+    struct request *request;
+
+    while ((request = service->free_requests) != NULL) {
+        service->free_requests = request->next;
+        free(request);
+    }
+}
+
+static int copy_reply(struct request *request, const struct reply_address *reply)
+{
+    size_t size;
+
+    request->reply = *reply;
+    if (reply->subject == NULL)
+        return 0;
+    size = strlen(reply->subject) + 1;
+    request->reply.subject = request->reply_subject;
+    if (size <= sizeof request->reply_subject)
+        memcpy(request->reply_subject, reply->subject, size);
+    else
+        request->reply.subject = strdup(reply->subject);
+    return request->reply.subject == NULL ? -1 : 0;
+}
+
+/* NULL when out of memory. */
+static struct request *make_request(struct service *service, const struct method *method,
+                                    const char *namespace_name, const struct reply_address *reply)
+{
+    struct request *request = take_request(service);
+
+    if (request == NULL)
+        return NULL;
+    request->service = service;
+    request->method = method;
+    memcpy(request->namespace_name, namespace_name, strlen(namespace_name) + 1);
+    if (copy_reply(request, reply) != 0) {
+        keep_request(request);
+        return NULL;
+    }
+    return request;
+}
+
+/* ---- Ending ---- */
+
+static void finish(struct request *request)
+{
+    struct service *service = request->service;
+
+    keep_request(request);
+    service->in_flight--;
+    service_request_finished(service);
+}
+
+void request_answer(struct request *request, const uint8_t *bytes, size_t size)
+{
+    struct service *service = request->service;
+    struct chat_error error;
+
+    if (reply_send(service, &request->reply, bytes, size) != 0) {
+        chat_error_set(&error, CHAT_INTERNAL,
+                       "the reply of %zu bytes is larger than the broker takes", size);
+        reply_error(service, &request->reply, request->method->name, &error);
+    }
+    arena_reset(&service->reply_arena);
+    finish(request);
+}
+
+void request_refuse(struct request *request, const struct chat_error *error)
+{
+    reply_error(request->service, &request->reply, request->method->name, error);
+    finish(request);
+}
+
+/* ---- Beginning ---- */
+
+static const char *answerable_reply(struct service *service, natsMsg *message)
+{
+    const char *reply = natsMsg_GetReply(message);
+    uint64_t withheld = 0;
+    bool refused;
+
+    if (subject_is_answerable(reply, &refused))
+        return reply;
+    if (!refused)
+        return NULL;
+    service->counts.refused_replies++;
+    if (pace_allows(&service->refused_pace, uv_now(service->loop), REFUSED_LOG_INTERVAL_MS,
+                    &withheld))
+        LOG_WARN("request.reply_refused", log_text("reply", reply), log_u64("withheld", withheld));
+    return NULL;
+}
+
+static int find_method(const struct subject_target *target, const struct method **method,
+                       struct chat_error *error)
+{
+    *method = target->altered ? NULL : method_find(target->method);
+    if (*method == NULL)
+        return chat_error_set(error, CHAT_UNKNOWN_METHOD,
+                              "there is no method %s; there are New, Send and History",
+                              target->method);
+    return 0;
+}
+
+static int check_load(struct service *service, struct chat_error *error)
+{
+    if (service_is_congested(service))
+        return chat_error_set(error, CHAT_OVERLOADED,
+                              "too many replies wait for the broker to take them; retry");
+    return 0;
+}
+
+static int submit(struct service *service, const struct method *method, const char *namespace_name,
+                  natsMsg *message, const struct request_headers *headers,
+                  const struct reply_address *reply, struct chat_error *error)
+{
+    const struct method_input input = {
+        .bytes = (const uint8_t *)natsMsg_GetData(message),
+        .size = (size_t)natsMsg_GetDataLength(message),
+        .acting_user = headers->acting_user,
+    };
+    struct request *request = make_request(service, method, namespace_name, reply);
+    int result;
+
+    if (request == NULL)
+        return chat_error_set(error, CHAT_OVERLOADED, "out of memory; retry");
+    service->in_flight++;
+    result = method->submit(request, &input, error);
+    arena_reset(&service->request_arena);
+    if (result == 0)
+        return 0; /* it is the store's, or even over */
+    service->in_flight--;
+    keep_request(request);
+    return -1;
+}
+
+void request_receive(struct service *service, natsMsg *message)
+{
+    const char *const subject = natsMsg_GetSubject(message);
+    struct reply_address reply = {.subject = answerable_reply(service, message)};
+    const struct method *method = NULL;
+    struct request_headers headers;
+    struct subject_target target;
+    struct chat_error error;
+    int parsed = subject_parse(subject, &target);
+    int read = headers_read(message, &headers, &error);
+
+    service->counts.requests++;
+    reply.format = headers.format;
+    if (read == 0)
+        read = find_method(&target, &method, &error);
+    if (read == 0 && parsed != 0)
+        read = chat_error_set(&error, CHAT_MALFORMED,
+                              "the namespace in the subject must be 1 to 64 of A-Z a-z 0-9 _ -");
+    if (read == 0)
+        read = check_load(service, &error);
+    if (read == 0)
+        read = submit(service, method, target.namespace_name, message, &headers, &reply, &error);
+    if (read != 0)
+        reply_error(service, &reply, target.method, &error);
+}

@@ -1,0 +1,48 @@
+/*
+ * One request on its way through the service, from its subject to its answer.
+ *
+ * request_receive takes a message from the broker and sees to it that it is answered exactly once.
+ * In between the request belongs to a method (method.h) and through it to the store; when the store
+ * is done, the method ends it with request_answer or request_refuse, after which it is gone. Loop
+ * thread only. Requests are kept for re-use, so that the hot path allocates nothing.
+ */
+#ifndef SERVICE_REQUEST_H
+#define SERVICE_REQUEST_H
+
+#include "service/reply.h"
+#include "service/service.h"
+#include "service/subject.h"
+#include "store/store.h"
+#include <nats/nats.h>
+
+struct method;
+
+/* Inboxes are shorter than this; longer reply subjects are allocated. */
+#define REQUEST_REPLY_BYTES 128
+
+struct request {
+    struct service *service;
+    const struct method *method;
+    char namespace_name[SUBJECT_NAMESPACE_BYTES];
+    struct reply_address reply; /* its subject: below, or allocated */
+    char reply_subject[REQUEST_REPLY_BYTES];
+    struct uuid chat_id; /* of Send and History */
+    union {
+        struct store_new create;
+        struct store_send send;
+        struct store_history history;
+    } call;
+    struct request *next; /* in the list of free ones */
+};
+
+/* The message is borrowed. */
+void request_receive(struct service *service, natsMsg *message);
+
+/* Ends a request with a result (encoded in the reply arena, which is reset), or with an error. */
+void request_answer(struct request *request, const uint8_t *bytes, size_t size);
+void request_refuse(struct request *request, const struct chat_error *error);
+
+/* Frees the requests that are kept for re-use. */
+void request_free_all(struct service *service);
+
+#endif

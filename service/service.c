@@ -1,0 +1,199 @@
+/*
+ * Starting: open and recover the store (which blocks; nothing else is there yet), then connect. The
+ * broker's ready callback is the moment from which requests are answered.
+ *
+ * Stopping, in an order in which nothing acknowledged is lost and nobody who was heard goes
+ * unanswered:
+ *
+ *   SIGTERM ─▶ DRAINING: the broker sends no more ─▶ FINISHING: the store ends what it has
+ *           ─▶ the broker has taken the replies ─▶ CLOSING: the connection goes, the store settles
+ *           ─▶ CLOSED: all handles go, the loop runs out.
+ *
+ * Each step has its limit in time where it depends on the broker; when that is away, the steps
+ * follow at once. A second signal ends the process on the spot, as a crash would: what was
+ * acknowledged is on disk.
+ */
+#include "service/service.h"
+
+#include "base/log.h"
+#include "base/version.h"
+#include "proto/codec.h"
+#include "service/nats_url.h"
+#include "service/request.h"
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STOP_TIMEOUT_MS 5000
+/* Headers of a reply to JSON, with room to spare. */
+#define REPLY_HEADER_BYTES 128
+/* Smaller ones are not worth serving, and arithmetic need not fear them. */
+#define REPLY_BYTES_MIN 1024
+/* A page is at most what the broker takes; as JSON its parts are in the arena too. Only a bound:
+ * memory is taken as it is needed. */
+#define REPLY_ARENA_BYTES ((size_t)512 * 1024 * 1024)
+
+static const char *const subjects[] = {"chat.*", "chat.*.*"};
+
+/* ---- What requests ask ---- */
+
+size_t service_reply_bytes_max(const struct service *service, enum codec_format format)
+{
+    size_t max = broker_max_payload(service->broker);
+
+    if (max < REPLY_BYTES_MIN)
+        max = REPLY_BYTES_MIN;
+    return format == CODEC_JSON ? max - REPLY_HEADER_BYTES : max;
+}
+
+bool service_is_congested(const struct service *service)
+{
+    return broker_buffered_bytes(service->broker) > service->settings->reply_buffer_bytes;
+}
+
+/* ---- Stopping ---- */
+
+static void store_closed(void *data)
+{
+    struct service *service = data;
+
+    service->stage = SERVICE_CLOSED;
+    uv_close((uv_handle_t *)&service->terminate, NULL);
+    uv_close((uv_handle_t *)&service->interrupt, NULL);
+}
+
+static void replies_taken(void *data)
+{
+    struct service *service = data;
+
+    broker_close(service->broker);
+    store_close(service->store, store_closed, service);
+}
+
+static void finish_if_idle(struct service *service)
+{
+    if (service->stage != SERVICE_FINISHING || service->in_flight > 0)
+        return;
+    service->stage = SERVICE_CLOSING;
+    broker_flush(service->broker, STOP_TIMEOUT_MS, replies_taken);
+}
+
+static void requests_stopped(void *data)
+{
+    struct service *service = data;
+
+    service->stage = SERVICE_FINISHING;
+    finish_if_idle(service);
+}
+
+void service_request_finished(struct service *service)
+{
+    finish_if_idle(service);
+}
+
+static void on_signal(uv_signal_t *handle, int signal_number)
+{
+    struct service *service = handle->data;
+
+    if (service->stage >= SERVICE_DRAINING) {
+        LOG_WARN("stopped_at_once", log_i64("signal", signal_number));
+        _exit(1);
+    }
+    service->stage = SERVICE_DRAINING;
+    LOG_INFO("stopping", log_i64("signal", signal_number),
+             log_u64("in_flight", service->in_flight));
+    broker_stop_requests(service->broker, STOP_TIMEOUT_MS, requests_stopped);
+}
+
+/* ---- Starting ---- */
+
+static void on_request(void *data, natsMsg *message)
+{
+    request_receive(data, message);
+}
+
+static void on_ready(void *data, const char *url)
+{
+    struct service *service = data;
+    char store_id[UUID_TEXT_BYTES];
+
+    uuid_format(&service->opened.store_id, store_id);
+    service->stage = SERVICE_RUNNING;
+    LOG_INFO("ready", log_text("nats_url", url), log_bytes("store_id", store_id, sizeof store_id));
+}
+
+static int open_store(struct service *service)
+{
+    struct store_failure failure = {.detail = ""};
+    struct store_opened *opened = &service->opened;
+    int status =
+        store_open(&service->store, service->loop, &service->settings->store, opened, &failure);
+
+    if (status != STORE_OK) {
+        LOG_ERROR("store.not_opened", log_text("data_dir", service->settings->store.directory),
+                  log_text("error", store_status_text(status)), log_text("detail", failure.detail));
+        return -1;
+    }
+    LOG_INFO("store.recovered", log_u64("records", opened->records),
+             log_f64("took_ms", (double)opened->took_us / 1000),
+             log_u64("torn_bytes", opened->torn_bytes));
+    return 0;
+}
+
+static int connect_broker(struct service *service)
+{
+    const struct broker_handlers handlers = {
+        .data = service, .request = on_request, .ready = on_ready};
+
+    return broker_start(&service->broker, service->loop, &service->settings->broker, subjects,
+                        sizeof subjects / sizeof *subjects, &handlers);
+}
+
+static void watch_signal(struct service *service, uv_signal_t *handle, int signal_number)
+{
+    uv_signal_init(service->loop, handle);
+    handle->data = service;
+    uv_signal_start(handle, on_signal, signal_number);
+}
+
+static void abandoned(void *data)
+{
+    (void)data;
+}
+
+int service_start(struct service *service, uv_loop_t *loop, const struct settings *settings)
+{
+    service->loop = loop;
+    service->settings = settings;
+    service->started_ms = uv_now(loop);
+    signal(SIGPIPE, SIG_IGN);
+    LOG_INFO("starting", log_text("version", CHAT_VERSION), log_i64("pid", getpid()),
+             log_text("data_dir", settings->store.directory));
+    if (open_store(service) != 0)
+        return -1;
+    if (connect_broker(service) != 0) {
+        store_close(service->store, abandoned, NULL);
+        uv_run(loop, UV_RUN_DEFAULT);
+        return -1;
+    }
+    arena_init(&service->request_arena, CODEC_ARENA_BYTES);
+    arena_init(&service->reply_arena, REPLY_ARENA_BYTES);
+    watch_signal(service, &service->terminate, SIGTERM);
+    watch_signal(service, &service->interrupt, SIGINT);
+    return 0;
+}
+
+void service_free(struct service *service)
+{
+    const struct service_counts *counts = &service->counts;
+
+    broker_free(service->broker);
+    request_free_all(service);
+    arena_free(&service->request_arena);
+    arena_free(&service->reply_arena);
+    LOG_INFO("stopped", log_u64("requests", counts->requests), log_u64("errors", counts->errors),
+             log_u64("events", counts->events), log_u64("lost_events", counts->lost_events),
+             log_u64("lost_replies", counts->lost_replies),
+             log_u64("refused_replies", counts->refused_replies),
+             log_u64("uptime_s", (uv_now(service->loop) - service->started_ms) / 1000));
+}

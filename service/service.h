@@ -1,0 +1,80 @@
+/*
+ * The running service: what requests, methods and replies share, and its life from opening the
+ * store to the last reply. All on the loop's thread.
+ */
+#ifndef SERVICE_SERVICE_H
+#define SERVICE_SERVICE_H
+
+#include "proto/arena.h"
+#include "service/broker.h"
+#include "service/pace.h"
+#include "service/settings.h"
+#include "store/store.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct request;
+
+/* Monotone counts since the start. */
+struct service_counts {
+    uint64_t requests;
+    uint64_t errors;          /* answered with one, or would have been */
+    uint64_t refused_replies; /* reply subjects under chat., $SRV., $JS. or $SYS. */
+    uint64_t lost_replies;    /* the connection would not take them */
+    uint64_t events;
+    uint64_t lost_events;
+};
+
+enum service_stage {
+    SERVICE_STARTING,  /* no broker yet */
+    SERVICE_RUNNING,   /* ready */
+    SERVICE_DRAINING,  /* takes what the broker had sent already */
+    SERVICE_FINISHING, /* waits for the requests in flight */
+    SERVICE_CLOSING,   /* replies are out; the store settles */
+    SERVICE_CLOSED,
+};
+
+struct service {
+    const struct settings *settings;
+    uv_loop_t *loop;
+    struct store *store;
+    struct broker *broker;
+    enum service_stage stage;
+    uint64_t started_ms;
+    struct store_opened opened;
+
+    /* Two of them, since a reply may have to be put together while its request is still being
+     * submitted. */
+    struct arena request_arena;
+    struct arena reply_arena;
+    struct request *free_requests; /* a list; owned by request.c */
+    uint64_t in_flight;            /* requests taken and not yet answered */
+
+    struct service_counts counts;
+    struct pace refused_pace;
+    struct pace lost_pace;
+    struct pace fault_pace;
+
+    uv_signal_t terminate;
+    uv_signal_t interrupt;
+};
+
+/*
+ * Opens the store and begins to connect. Returns 0, or -1 with a log line. Then the caller runs the
+ * loop until it runs out, which it does after SIGTERM or SIGINT; and ends with service_free.
+ * `service` is zeroed memory; `settings` is borrowed until then.
+ */
+int service_start(struct service *service, uv_loop_t *loop, const struct settings *settings);
+void service_free(struct service *service);
+
+/* Called by request.c when a request is done with. */
+void service_request_finished(struct service *service);
+
+/* The largest body that a reply may have. */
+size_t service_reply_bytes_max(const struct service *service, enum codec_format format);
+
+/* Whether more replies wait for the broker than are allowed to. */
+bool service_is_congested(const struct service *service);
+
+#endif

@@ -1,0 +1,199 @@
+/*
+ * The table below is the only place that knows an option's name, variable, bounds and help. Checks
+ * that need more than one option come after it, in check().
+ */
+#include "service/settings.h"
+
+#include "base/version.h"
+#include <string.h>
+
+/* Beside the text, a request holds ids and a subject, which have limits of their own; all of it
+ * must fit into a request. */
+#define TEXT_BYTES_LIMIT (CODEC_REQUEST_BYTES_MAX - 2048)
+#define USERS_LIMIT 100000
+#define KIB ((uint64_t)1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+/* Room in the table; more than there are. */
+#define OPTIONS_MAX 32
+
+#define TEXT(flag, variable, where, what, text)                                                    \
+    (struct option)                                                                                \
+    {                                                                                              \
+        .name = flag, .environment = variable, .kind = OPTION_TEXT, .value = where,                \
+        .argument = what, .help = text                                                             \
+    }
+#define SECRET(flag, variable, where, what, text)                                                  \
+    (struct option)                                                                                \
+    {                                                                                              \
+        .name = flag, .environment = variable, .kind = OPTION_TEXT, .value = where,                \
+        .argument = what, .help = text, .secret = true                                             \
+    }
+#define NUMBER(flag, variable, where, least, most, text)                                           \
+    (struct option)                                                                                \
+    {                                                                                              \
+        .name = flag, .environment = variable, .kind = OPTION_U64, .value = where,                 \
+        .minimum = least, .maximum = most, .argument = "N", .help = text                           \
+    }
+#define BYTES(flag, variable, where, least, most, text)                                            \
+    (struct option)                                                                                \
+    {                                                                                              \
+        .name = flag, .environment = variable, .kind = OPTION_BYTES, .value = where,               \
+        .minimum = least, .maximum = most, .argument = "BYTES", .help = text                       \
+    }
+
+static const char usage[] = SETTINGS_PROGRAM " --data-dir DIR [options]";
+static const char summary[] =
+    "The chat service: answers chat.New, chat.Send and chat.History over NATS, and keeps every "
+    "acknowledged message on disk. Each option is also an environment variable.";
+
+static size_t fill_broker_table(struct broker_settings *b, struct option *table)
+{
+    const struct option options[] = {
+        {.name = "nats-url",
+         .environment = "CHAT_NATS_URL",
+         .kind = OPTION_LIST,
+         .value = &b->urls,
+         .argument = "URL",
+         .help = "Broker, or several separated by commas; nats://127.0.0.1:4222 when not given. "
+                 "It may hold user:password@.",
+         .secret = true},
+        TEXT("user", "CHAT_USER", &b->user, "NAME", "User for the broker."),
+        SECRET("password", "CHAT_PASSWORD", &b->password, "TEXT", "Password for --user."),
+        SECRET("token", "CHAT_TOKEN", &b->token, "TEXT", "Token for the broker."),
+        TEXT("credentials", "CHAT_CREDENTIALS", &b->credentials, "FILE",
+             "Credentials file (JWT and seed) for the broker."),
+        TEXT("tls-ca", "CHAT_TLS_CA", &b->tls_ca, "FILE",
+             "Certificates of the authorities to trust; the connection must then be TLS."),
+        TEXT("tls-cert", "CHAT_TLS_CERT", &b->tls_cert, "FILE",
+             "Certificate chain to show to the broker; needs --tls-key."),
+        TEXT("tls-key", "CHAT_TLS_KEY", &b->tls_key, "FILE", "Private key of --tls-cert."),
+    };
+    memcpy(table, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
+static size_t fill_service_table(struct settings *s, struct option *table)
+{
+    const struct option options[] = {
+        TEXT("data-dir", "CHAT_DATA_DIR", &s->store.directory, "DIR",
+             "Where the messages are kept; made if missing. Required."),
+        TEXT("log-level", "CHAT_LOG_LEVEL", &s->log_level_name, "LEVEL",
+             "debug, info, warn or error."),
+        {.name = "events",
+         .environment = "CHAT_EVENTS",
+         .kind = OPTION_FLAG,
+         .value = &s->events,
+         .help = "Publish each committed message on chat.events.<namespace>.<chat_id>."},
+        BYTES("max-text-bytes", "CHAT_MAX_TEXT_BYTES", &s->text_bytes_max, 1, TEXT_BYTES_LIMIT,
+              "Longest text of a message."),
+        NUMBER("max-users", "CHAT_MAX_USERS", &s->users_max, 1, USERS_LIMIT,
+               "Most users of a chat."),
+        NUMBER("max-requests", "CHAT_MAX_REQUESTS", &s->store.requests_max, 1, 0,
+               "Most requests in flight; past it they are refused as overloaded."),
+        BYTES("max-request-memory", "CHAT_MAX_REQUEST_MEMORY", &s->store.request_bytes_max, MIB, 0,
+              "Most memory for requests in flight; past it they are refused as overloaded."),
+        BYTES("reply-buffer-bytes", "CHAT_REPLY_BUFFER_BYTES", &s->reply_buffer_bytes, MIB, GIB,
+              "Most bytes of replies that wait for the broker to take them; past it requests are "
+              "refused as overloaded."),
+    };
+    memcpy(table, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
+static size_t fill_store_table(struct store_options *o, struct option *table)
+{
+    const struct option options[] = {
+        BYTES("journal-segment-bytes", "CHAT_JOURNAL_SEGMENT_BYTES", &o->segment_bytes, MIB, GIB,
+              "Size of a journal segment."),
+        NUMBER("journal-segments", "CHAT_JOURNAL_SEGMENTS", &o->segments_max, 2, 65536,
+               "Most journal segments."),
+        BYTES("tail-bytes", "CHAT_TAIL_BYTES", &o->tail_bytes_max, MIB, 0,
+              "Most bytes of messages in memory that are not in the database yet; past it requests "
+              "are refused as overloaded."),
+        BYTES("chat-cache-bytes", "CHAT_CHAT_CACHE_BYTES", &o->chat_cache_bytes_max, 0, 0,
+              "Memory for what is known of idle chats."),
+        BYTES("settle-bytes", "CHAT_SETTLE_BYTES", &o->settle_bytes, 1, 0,
+              "Write to the database when this many bytes wait for it."),
+        NUMBER("settle-ms", "CHAT_SETTLE_MS", &o->settle_ms, 1, 3600000,
+               "Write to the database when a message has waited this many milliseconds."),
+        BYTES("database-map-bytes", "CHAT_DATABASE_MAP_BYTES", &o->map_bytes, 16 * MIB, 0,
+              "Largest size of the database; takes address space, not disk."),
+        BYTES("reserve-bytes", "CHAT_RESERVE_BYTES", &o->reserve_bytes, 0, 0,
+              "Free disk space below which writes are refused; reads go on."),
+    };
+    memcpy(table, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
+static void set_defaults(struct settings *settings)
+{
+    *settings = (struct settings){
+        .reply_buffer_bytes = 64 * MIB,
+        .events = true,
+        .text_bytes_max = CODEC_TEXT_BYTES_MAX,
+        .users_max = CODEC_USERS_MAX,
+        .log_level_name = "info",
+    };
+    store_options_init(&settings->store);
+}
+
+static enum options_result mistake(FILE *err, const char *text)
+{
+    fprintf(err, SETTINGS_PROGRAM ": %s (see " SETTINGS_PROGRAM " --help)\n", text);
+    return OPTIONS_USAGE;
+}
+
+static bool given(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+static enum options_result check(struct settings *settings, FILE *err)
+{
+    const struct broker_settings *broker = &settings->broker;
+
+    if (!given(settings->store.directory))
+        return mistake(err, "--data-dir is missing: give the directory for the messages");
+    if (!log_parse_level(settings->log_level_name, &settings->log_level))
+        return mistake(err, "--log-level must be debug, info, warn or error");
+    if (given(broker->password) && !given(broker->user))
+        return mistake(err, "--password needs --user");
+    if (given(broker->tls_cert) != given(broker->tls_key))
+        return mistake(err, "--tls-cert and --tls-key go together");
+    settings->limits = (struct codec_limits){
+        .request_bytes = CODEC_REQUEST_BYTES_MAX,
+        .text_bytes = (size_t)settings->text_bytes_max,
+        .users = (size_t)settings->users_max,
+    };
+    return OPTIONS_OK;
+}
+
+enum options_result settings_parse(struct settings *settings, int argc, char **argv, FILE *out,
+                                   FILE *err)
+{
+    struct option table[OPTIONS_MAX];
+    struct options options = {
+        .program = SETTINGS_PROGRAM,
+        .usage = usage,
+        .summary = summary,
+        .table = table,
+    };
+    enum options_result result;
+
+    set_defaults(settings);
+    options.count = fill_broker_table(&settings->broker, table);
+    options.count += fill_service_table(settings, table + options.count);
+    options.count += fill_store_table(&settings->store, table + options.count);
+    result = options_parse(&options, argc, argv, out, err);
+    if (result == OPTIONS_VERSION)
+        fputs(SETTINGS_PROGRAM " " CHAT_VERSION "\n", out);
+    if (result == OPTIONS_OK)
+        result = check(settings, err);
+    return result;
+}
+
+void settings_free(struct settings *settings)
+{
+    option_list_free(&settings->broker.urls);
+}
