@@ -68,6 +68,7 @@ say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $
 	dependencies test-dependencies install uninstall clean
 
 all: $(PROGRAMS)
+	@:
 
 help:
 	@echo 'make                    build everything into build/bin/'

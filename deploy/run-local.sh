@@ -53,7 +53,6 @@ stop_all() {
     stop nats-server "$broker_pid"
 }
 
-# shellcheck disable=SC2317 # called by the traps
 # A second Ctrl-C does not cut the stopping short: stop_all ignores it.
 interrupted() {
     echo
@@ -69,6 +68,14 @@ wait_for() {
         alive "$pid" || return 1
         sleep 0.05
     done
+}
+
+# The set of signals that the make above us handles. A make that gets SIGINT or SIGHUP alone, not
+# from a terminal, gives up its handler and then waits for its recipes without telling them; this
+# is how to learn of it. Empty when make is gone, or when this was not started by make.
+handlers_of_make() {
+    [[ -n ${MAKELEVEL:-} ]] || return 0
+    sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$PPID/status" 2>/dev/null
 }
 
 # A broker on the given port (-1: the kernel picks one) that is ready for clients; sets nats_url.
@@ -107,11 +114,13 @@ report_death() {
 show_how_to_try() {
     cat <<EOF
 
-The chat service is running on $nats_url. Try it from another terminal, in this folder:
+The chat service is running on $nats_url
 
-  $bin/chat new --nats-url $nats_url --user_ids=John,Barry
-  $bin/chat send --nats-url $nats_url --chat_id=PASTE-IT-HERE --user_id=John --subject=Hello --text='Hey Barry'
-  $bin/chat history --nats-url $nats_url --chat_id=PASTE-IT-HERE
+Try it from another terminal, in this folder:
+
+  ID=\$($bin/chat new --nats-url=$nats_url --user_ids=John,Barry | grep -oE '[0-9a-f-]{36}'); echo \$ID
+  $bin/chat send --nats-url=$nats_url --chat_id=\$ID --user_id=John --subject=Hello --text='Hey Barry'
+  $bin/chat history --nats-url=$nats_url --chat_id=\$ID
 
 Data is in run/data, logs are run/chatd.log and run/nats-server.log. Ctrl-C stops it.
 EOF
@@ -122,8 +131,20 @@ exec 9>>run/lock
 flock -n 9 || fail "already running in this folder (run/lock is held); stop that one first."
 
 trap interrupted INT TERM HUP
+# The broker here asks for no credentials and no TLS, whatever another one wants; and "ready" is
+# told at level info.
+unset CHAT_USER CHAT_PASSWORD CHAT_TOKEN CHAT_CREDENTIALS CHAT_TLS_CA CHAT_TLS_CERT CHAT_TLS_KEY
+[[ ${CHAT_LOG_LEVEL:-} == debug ]] || unset CHAT_LOG_LEVEL
+
+make_handlers=$(handlers_of_make)
 start_broker 4222 || start_broker -1 || report_death
 start_chatd || report_death
 show_how_to_try
-wait -n "$broker_pid" "$chatd_pid"
+
+# Once a second a look at make; the end of a child is seen at once.
+while alive "$broker_pid" && alive "$chatd_pid"; do
+    [[ $(handlers_of_make) == "$make_handlers" ]] || interrupted
+    sleep 1 9>&- &
+    wait -n "$broker_pid" "$chatd_pid" $!
+done
 report_death

@@ -15,7 +15,6 @@
 #include "proto/wire.h"
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PAGE_HEAD "{\"messages\":["
@@ -118,52 +117,51 @@ static int encode_protobuf_history(const struct codec_record *records, size_t co
 
 /* ── JSON ─────────────────────────────────────────────────────────────────────────────────── */
 
-/* To be freed; NULL when out of memory, or when the message has no JSON form. */
-static char *dump(const ProtobufCMessage *message)
+static char *append(char *out, const char *data, size_t size)
 {
-    json_t *json = jsonpb_encode(message);
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-    return text;
+    memcpy(out, data, size);
+    return out + size;
 }
 
-static char *dump_record(const struct codec_record *record)
+static int print_record(const struct codec_record *record, struct jsonpb_buffer *text)
 {
     Chat__Message *message = chat__message__unpack(NULL, record->size, record->data);
-    char *text = message == NULL ? NULL : dump(&message->base);
+    int result = message == NULL ? -1 : jsonpb_print(&message->base, text);
     chat__message__free_unpacked(message, NULL);
-    return text;
+    return result;
 }
 
 static int encode_json_new(const char *chat_id, bool created, struct arena *arena,
                            const uint8_t **bytes, size_t *size)
 {
+    struct jsonpb_buffer text = {0};
     Chat__NewResponse response;
     chat__new_response__init(&response);
     response.chat_id = arena_copy(arena, chat_id, strlen(chat_id));
     response.created = created;
-    char *text = response.chat_id == NULL ? NULL : dump(&response.base);
-    size_t length = text == NULL ? 0 : strlen(text);
-    *bytes = text == NULL ? NULL : (const uint8_t *)arena_copy(arena, text, length);
-    *size = length;
-    free(text);
+    *bytes = NULL;
+    if (response.chat_id != NULL && jsonpb_print(&response.base, &text) == 0)
+        *bytes = (const uint8_t *)arena_copy(arena, text.data, text.size);
+    *size = text.size;
+    jsonpb_buffer_free(&text);
     return *bytes == NULL ? -1 : 0;
 }
 
 static int encode_json_send(const struct codec_record *record, bool duplicate, struct arena *arena,
                             const uint8_t **bytes, size_t *size)
 {
-    char *message = dump_record(record);
-    if (message == NULL)
-        return -1;
-    const char *duplicate_text = duplicate ? "true" : "false";
-    size_t capacity = sizeof("{\"message\":,\"duplicate\":false}") + strlen(message);
-    char *reply = arena_alloc(arena, capacity);
-    if (reply != NULL)
-        *size = (size_t)snprintf(reply, capacity, "{\"message\":%s,\"duplicate\":%s}", message,
-                                 duplicate_text);
-    *bytes = (const uint8_t *)reply;
-    free(message);
+    static const char head[] = "{\"message\":";
+    const char *tail = duplicate ? ",\"duplicate\":true}" : ",\"duplicate\":false}";
+    struct jsonpb_buffer text = {0};
+    char *reply = NULL;
+    if (print_record(record, &text) == 0)
+        reply = arena_alloc(arena, strlen(head) + text.size + strlen(tail));
+    if (reply != NULL) {
+        char *out = append(append(reply, head, strlen(head)), text.data, text.size);
+        *size = (size_t)(append(out, tail, strlen(tail)) - reply);
+        *bytes = (const uint8_t *)reply;
+    }
+    jsonpb_buffer_free(&text);
     return reply == NULL ? -1 : 0;
 }
 
@@ -192,42 +190,39 @@ struct layout {
     bool backward;
 };
 
-static void lay_down(struct layout *layout, const char *message, size_t length)
+static void lay_down(struct layout *layout, const struct jsonpb_buffer *message)
 {
     bool comma = layout->start != layout->end;
     if (layout->backward) {
         if (comma)
             *--layout->start = ',';
-        layout->start -= length;
-        memcpy(layout->start, message, length);
+        layout->start -= message->size;
+        memcpy(layout->start, message->data, message->size);
     } else {
         if (comma)
             *layout->end++ = ',';
-        memcpy(layout->end, message, length);
-        layout->end += length;
+        layout->end = append(layout->end, message->data, message->size);
     }
 }
 
-/* Returns how many records were laid down, or -1. */
-static int64_t lay_down_records(struct layout *layout, const struct codec_record *records,
-                                size_t count, uint64_t head_seq, bool more, size_t max_bytes)
+/* Puts into `*taken` how many records were laid down. Returns 0, or -1 for one without a JSON form.
+ */
+static int lay_down_records(struct layout *layout, const struct codec_record *records, size_t count,
+                            uint64_t head_seq, bool more, size_t max_bytes, size_t *taken)
 {
-    char tail[PAGE_TAIL_BYTES];
-    for (size_t taken = 0; taken < count; taken++) {
-        char *message = dump_record(&records[record_index(taken, count, layout->backward)]);
-        if (message == NULL)
-            return -1;
-        size_t length = strlen(message);
-        size_t used = (size_t)(layout->end - layout->start) + (taken > 0 ? 1 : 0);
-        size_t around = strlen(PAGE_HEAD) + write_tail(tail, head_seq, more || taken + 1 < count);
-        bool fits = used + length + around <= max_bytes;
-        if (fits)
-            lay_down(layout, message, length);
-        free(message);
-        if (!fits)
-            return (int64_t)taken;
+    struct jsonpb_buffer message = {0};
+    int result = 0;
+    for (*taken = 0; *taken < count; ++*taken) {
+        char tail[PAGE_TAIL_BYTES];
+        result = print_record(&records[record_index(*taken, count, layout->backward)], &message);
+        size_t used = (size_t)(layout->end - layout->start) + (*taken > 0 ? 1 : 0);
+        size_t around = strlen(PAGE_HEAD) + write_tail(tail, head_seq, more || *taken + 1 < count);
+        if (result < 0 || used + message.size + around > max_bytes)
+            break;
+        lay_down(layout, &message);
     }
-    return (int64_t)count;
+    jsonpb_buffer_free(&message);
+    return result;
 }
 
 static int encode_json_history(const struct codec_record *records, size_t count, uint64_t head_seq,
@@ -240,13 +235,13 @@ static int encode_json_history(const struct codec_record *records, size_t count,
         return -1;
     char *from = keep_newest ? page + capacity - PAGE_TAIL_BYTES : page + strlen(PAGE_HEAD);
     struct layout layout = {from, from, keep_newest};
-    int64_t taken = lay_down_records(&layout, records, count, head_seq, more, max_bytes);
-    if (taken < 0)
+    size_t taken;
+    if (lay_down_records(&layout, records, count, head_seq, more, max_bytes, &taken) < 0)
         return -1;
     if (taken == 0 && count > 0)
         return -2;
     char tail[PAGE_TAIL_BYTES];
-    size_t tail_length = write_tail(tail, head_seq, more || (size_t)taken < count);
+    size_t tail_length = write_tail(tail, head_seq, more || taken < count);
     memcpy(layout.end, tail, tail_length);
     layout.start -= strlen(PAGE_HEAD);
     memcpy(layout.start, PAGE_HEAD, strlen(PAGE_HEAD));

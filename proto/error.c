@@ -11,7 +11,6 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A refusal nobody gave a reason for is a mistake of the service itself, and says so. */
@@ -110,17 +109,14 @@ static int encode_protobuf(const Chat__Error *body, struct arena *arena, const u
 static int encode_json(const Chat__Error *body, struct arena *arena, const uint8_t **bytes,
                        size_t *size)
 {
-    json_t *json = jsonpb_encode(&body->base);
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
-    size_t length = text == NULL ? 0 : strlen(text);
-    char *copy = text == NULL ? NULL : arena_copy(arena, text, length);
-    free(text);
-    json_decref(json);
-    if (copy == NULL)
-        return -1;
+    struct jsonpb_buffer text = {0};
+    char *copy = NULL;
+    if (jsonpb_print(&body->base, &text) == 0)
+        copy = arena_copy(arena, text.data, text.size);
     *bytes = (const uint8_t *)copy;
-    *size = length;
-    return 0;
+    *size = text.size;
+    jsonpb_buffer_free(&text);
+    return copy == NULL ? -1 : 0;
 }
 
 int chat_error_encode(const struct chat_error *error, const char *method, enum codec_format format,

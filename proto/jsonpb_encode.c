@@ -1,105 +1,220 @@
 /*
- * A message to JSON, field by field in the descriptor's order, which is the order of the .proto
- * file's numbers. Every reference made here is given away at once (json_object_set_new takes it
- * even when it fails), so the one thing to undo on failure is the object itself.
+ * A message to JSON text, field by field in the descriptor's order, which is that of the numbers in
+ * the .proto file. The text is written by hand and not by way of a json_t: a page of history is up
+ * to a thousand messages, and building and dumping trees for them costs a few times as much.
+ *
+ * One thing is remembered of all that can go wrong: that the buffer has failed. From then on
+ * nothing is appended, and the one who asked for the text is told at the end.
  */
 #include "proto/jsonpb.h"
 
 #include "google/protobuf/timestamp.pb-c.h"
 #include "proto/jsonpb_field.h"
 #include "proto/rfc3339.h"
+#include "proto/utf8.h"
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Past jansson's integers a number goes as a string, which the mapping's readers take as well. */
-static json_t *encode_uint64(uint64_t value)
+static void append_message(struct jsonpb_buffer *buffer, const ProtobufCMessage *message);
+
+/* Where the next `size` bytes go, or NULL. */
+static char *reserve(struct jsonpb_buffer *buffer, size_t size)
 {
-    if (value <= INT64_MAX)
-        return json_integer((json_int_t)value);
-    char text[21];
-    snprintf(text, sizeof(text), "%" PRIu64, value);
-    return json_string(text);
+    if (buffer->failed)
+        return NULL;
+    if (size <= buffer->capacity - buffer->size)
+        return buffer->data + buffer->size;
+    size_t capacity = buffer->capacity < 256 ? 256 : 2 * buffer->capacity;
+    while (capacity - buffer->size < size)
+        capacity *= 2;
+    char *data = realloc(buffer->data, capacity);
+    if (data == NULL) {
+        buffer->failed = true;
+        return NULL;
+    }
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return data + buffer->size;
 }
 
-static json_t *encode_timestamp(const Google__Protobuf__Timestamp *timestamp)
+static void append(struct jsonpb_buffer *buffer, const char *data, size_t size)
+{
+    char *out = reserve(buffer, size);
+    if (out == NULL)
+        return;
+    memcpy(out, data, size);
+    buffer->size += size;
+}
+
+static void append_text(struct jsonpb_buffer *buffer, const char *text)
+{
+    append(buffer, text, strlen(text));
+}
+
+static void append_escaped(struct jsonpb_buffer *buffer, char character)
+{
+    static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
+    const char *found = strchr(from, character);
+    char text[8];
+    if (found != NULL)
+        snprintf(text, sizeof(text), "\\%c", to[found - from]);
+    else
+        snprintf(text, sizeof(text), "\\u%04X", (unsigned)(unsigned char)character);
+    append_text(buffer, text);
+}
+
+static bool needs_escape(char character)
+{
+    return (unsigned char)character < 0x20 || character == '"' || character == '\\';
+}
+
+/* All but what JSON demands to be escaped stays as it is, in UTF-8. */
+static void append_string(struct jsonpb_buffer *buffer, const char *text)
+{
+    size_t size = strlen(text);
+    if (utf8_valid_length(text, size) < size)
+        buffer->failed = true;
+    append(buffer, "\"", 1);
+    for (size_t at = 0; at < size;) {
+        size_t plain = at;
+        while (plain < size && !needs_escape(text[plain]))
+            plain++;
+        append(buffer, text + at, plain - at);
+        if (plain < size)
+            append_escaped(buffer, text[plain++]);
+        at = plain;
+    }
+    append(buffer, "\"", 1);
+}
+
+static void append_int64(struct jsonpb_buffer *buffer, int64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRId64, value);
+    append_text(buffer, text);
+}
+
+/* Past what most readers hold in an integer it goes as a string, which the mapping allows. */
+static void append_uint64(struct jsonpb_buffer *buffer, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof(text), value > INT64_MAX ? "\"%" PRIu64 "\"" : "%" PRIu64, value);
+    append_text(buffer, text);
+}
+
+static void append_timestamp(struct jsonpb_buffer *buffer,
+                             const Google__Protobuf__Timestamp *timestamp)
 {
     char text[RFC3339_BYTES];
-    if (rfc3339_format(timestamp->seconds, timestamp->nanos, text) < 0)
-        return NULL;
-    return json_string(text);
+    if (rfc3339_format(timestamp->seconds, timestamp->nanos, text) == 0)
+        append_string(buffer, text);
+    else
+        buffer->failed = true;
 }
 
-static json_t *encode_submessage(const ProtobufCMessage *message)
+static void append_submessage(struct jsonpb_buffer *buffer, const ProtobufCMessage *message)
 {
     if (message == NULL)
-        return json_null();
-    if (message->descriptor == &google__protobuf__timestamp__descriptor)
-        return encode_timestamp((const Google__Protobuf__Timestamp *)message);
-    return jsonpb_encode(message);
+        append_text(buffer, "null");
+    else if (message->descriptor == &google__protobuf__timestamp__descriptor)
+        append_timestamp(buffer, (const Google__Protobuf__Timestamp *)message);
+    else
+        append_message(buffer, message);
 }
 
 /* `at` is where the field, or one of its elements, is. */
-static json_t *encode_value(ProtobufCType type, const void *at)
+static void append_value(struct jsonpb_buffer *buffer, ProtobufCType type, const void *at)
 {
     switch (type) {
     case PROTOBUF_C_TYPE_STRING:
-        return json_string(*(char *const *)at);
+        append_string(buffer, *(char *const *)at);
+        break;
     case PROTOBUF_C_TYPE_BOOL:
-        return json_boolean(*(const protobuf_c_boolean *)at);
+        append_text(buffer, *(const protobuf_c_boolean *)at ? "true" : "false");
+        break;
     case PROTOBUF_C_TYPE_MESSAGE:
-        return encode_submessage(*(ProtobufCMessage *const *)at);
+        append_submessage(buffer, *(ProtobufCMessage *const *)at);
+        break;
     case PROTOBUF_C_TYPE_INT32:
     case PROTOBUF_C_TYPE_SINT32:
     case PROTOBUF_C_TYPE_SFIXED32:
-        return json_integer(*(const int32_t *)at);
+        append_int64(buffer, *(const int32_t *)at);
+        break;
     case PROTOBUF_C_TYPE_UINT32:
     case PROTOBUF_C_TYPE_FIXED32:
-        return json_integer(*(const uint32_t *)at);
+        append_int64(buffer, *(const uint32_t *)at);
+        break;
     case PROTOBUF_C_TYPE_INT64:
     case PROTOBUF_C_TYPE_SINT64:
     case PROTOBUF_C_TYPE_SFIXED64:
-        return json_integer(*(const int64_t *)at);
+        append_int64(buffer, *(const int64_t *)at);
+        break;
     case PROTOBUF_C_TYPE_UINT64:
     case PROTOBUF_C_TYPE_FIXED64:
-        return encode_uint64(*(const uint64_t *)at);
+        append_uint64(buffer, *(const uint64_t *)at);
+        break;
     default:
-        return NULL;
+        buffer->failed = true;
     }
 }
 
-static json_t *encode_repeated(const ProtobufCFieldDescriptor *field, const char *message)
+static void append_repeated(struct jsonpb_buffer *buffer, const ProtobufCFieldDescriptor *field,
+                            const char *message)
 {
     size_t count;
     const char *elements;
     memcpy(&count, message + field->quantifier_offset, sizeof(count));
     memcpy(&elements, message + field->offset, sizeof(elements));
-    json_t *array = json_array();
-    for (size_t i = 0; array != NULL && i < count; i++) {
-        const void *element = elements + i * jsonpb_element_size(field->type);
-        if (json_array_append_new(array, encode_value(field->type, element)) < 0) {
-            json_decref(array);
-            return NULL;
-        }
+    append(buffer, "[", 1);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            append(buffer, ",", 1);
+        append_value(buffer, field->type, elements + i * jsonpb_element_size(field->type));
     }
-    return array;
+    append(buffer, "]", 1);
+}
+
+static void append_message(struct jsonpb_buffer *buffer, const ProtobufCMessage *message)
+{
+    const ProtobufCMessageDescriptor *descriptor = message->descriptor;
+    const char *base = (const char *)message;
+    append(buffer, "{", 1);
+    for (unsigned i = 0; i < descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
+        append_text(buffer, i == 0 ? "\"" : ",\"");
+        append_text(buffer, field->name);
+        append(buffer, "\":", 2);
+        if (field->label == PROTOBUF_C_LABEL_REPEATED)
+            append_repeated(buffer, field, base);
+        else
+            append_value(buffer, field->type, base + field->offset);
+    }
+    append(buffer, "}", 1);
+}
+
+int jsonpb_print(const ProtobufCMessage *message, struct jsonpb_buffer *buffer)
+{
+    buffer->size = 0;
+    buffer->failed = false;
+    append_message(buffer, message);
+    return buffer->failed ? -1 : 0;
+}
+
+void jsonpb_buffer_free(struct jsonpb_buffer *buffer)
+{
+    free(buffer->data);
+    *buffer = (struct jsonpb_buffer){0};
 }
 
 json_t *jsonpb_encode(const ProtobufCMessage *message)
 {
-    const ProtobufCMessageDescriptor *descriptor = message->descriptor;
-    const char *base = (const char *)message;
-    json_t *object = json_object();
-    for (unsigned i = 0; object != NULL && i < descriptor->n_fields; i++) {
-        const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
-        json_t *value = field->label == PROTOBUF_C_LABEL_REPEATED
-                            ? encode_repeated(field, base)
-                            : encode_value(field->type, base + field->offset);
-        if (json_object_set_new(object, field->name, value) < 0) {
-            json_decref(object);
-            return NULL;
-        }
-    }
-    return object;
+    struct jsonpb_buffer buffer = {0};
+    json_t *json = NULL;
+    if (jsonpb_print(message, &buffer) == 0)
+        json = json_loadb(buffer.data, buffer.size, 0, NULL);
+    jsonpb_buffer_free(&buffer);
+    return json;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,23 +12,23 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* The holder writes its process id into the lock file, for people only: the lock itself decides. */
+/* The holder writes its process id into the lock file, for people only: the lock itself decides.
+ * Not being able to leave that note (on a full disk, say) is no reason not to start. */
+static void holder_write(int descriptor)
+{
+    char text[32];
+    int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    bool written =
+        ftruncate(descriptor, 0) == 0 && pwrite(descriptor, text, (size_t)size, 0) == (ssize_t)size;
+    (void)written;
+}
+
 static void holder_read(int descriptor, char *holder, size_t size)
 {
     ssize_t got = pread(descriptor, holder, size - 1, 0);
 
     holder[got > 0 ? got : 0] = '\0';
     holder[strspn(holder, "0123456789")] = '\0';
-}
-
-static void holder_write(int descriptor)
-{
-    char text[32];
-    int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-
-    /* Not being able to leave a note (on a full disk, say) is no reason not to start. */
-    if (ftruncate(descriptor, 0) == 0 && pwrite(descriptor, text, (size_t)size, 0) != size)
-        (void)ftruncate(descriptor, 0);
 }
 
 static int locked_by_another(const char *path, int descriptor, struct store_failure *failure)

@@ -88,13 +88,15 @@ static void prepare_start(struct store *store)
 
 bool store_settle_room(struct store *store, size_t batch_bytes)
 {
-    uint64_t room = journal_room_bytes(store->journal);
+    bool journal_full = journal_room_bytes(store->journal, batch_bytes) < batch_bytes;
     bool tail_full = store->state.unsettled_count > 0 &&
                      store->state.unsettled_bytes + batch_bytes > store->options.tail_bytes_max;
 
-    if (room < batch_bytes + store->options.segment_bytes && !store->prepare_failed_full)
+    /* One segment is kept ready ahead of the one that is being filled. */
+    if (journal_room_bytes(store->journal, batch_bytes) < store->options.segment_bytes &&
+        !store->prepare_failed_full)
         prepare_start(store);
-    if (room >= batch_bytes && !tail_full)
+    if (!journal_full && !tail_full)
         return true;
     store->settle_wanted = true;
     /* Room comes with the settle job or the new segment under way, unless these met a full disk. */

@@ -25,8 +25,8 @@ run_program() {
         timeout -k 10 "$TIMEOUT_S" "$program" >"$report" 2>&1 </dev/null || status=$?
     planned=$(sum '^\[=+\] .*Running ([0-9]+) test\(s\).*')
     passed=$(grep -c '^\[ *OK \]' "$report" || true)
-    failed=$(sum '^\[ *FAILED *\] .*[^0-9]([0-9]+) test\(s\), listed below.*')
-    skipped=$(sum '^\[ *SKIPPED *\] .*[^0-9]([0-9]+) test\(s\), listed below.*')
+    failed=$(sum '^\[ *FAILED *\].*[^0-9]([0-9]+) test\(s\), listed below.*')
+    skipped=$(sum '^\[ *SKIPPED *\].*[^0-9]([0-9]+) test\(s\), listed below.*')
     if [[ $failed == 0 && ($status != 0 || $planned == 0 ||
         $planned != $((passed + skipped))) ]]; then
         failed=1

@@ -367,9 +367,7 @@ static const struct {
     {"a\xc2\x80", 3},
     {"a\xc2\x9f", 3},
     {"\xc2\x85", 2},
-    {"\x01"
-     "1234567",
-     8},
+    {"\0011234567", 8},
     {"1234567\x1f", 8},
     {"1234567\x7f", 8},
     {"12345678\t", 9},
@@ -387,9 +385,7 @@ static const struct {
     {"\xe2\x82", 2},
     {"\xf0\x9f\x98", 3},
     {"\x80", 1},
-    {"a\xc3"
-     "b",
-     3},
+    {"a\303b", 3},
     {"12345678\xc3", 9},
     {"\xfe\xff", 2},
 };
@@ -408,8 +404,7 @@ static const char *const good_ids[] = {
     "\xef\xbf\xbf",
     "\xf0\x90\x80\x80",
     "\xf4\x8f\xbf\xbf",
-    "1234567\xc3\xa9"
-    "1234567890",
+    "1234567\303\2511234567890",
     "\xf0\x9f\x98\x80 <b>\"'\\./*>$",
 };
 
@@ -661,9 +656,7 @@ static void what_does_not_decode_says_where(void **state)
         const char *problem;
     } cases[] = {
         {"\x80", 1, "truncated varint"},
-        {"\x12\x05"
-         "abc",
-         5, "truncated length-delimited field"},
+        {"\022\005abc", 5, "truncated length-delimited field"},
         {"\xa0\x06\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 13, "over-long varint"},
         {"\x00\x00", 2, "field number 0"},
         {"\xa4\x06", 2, "end of a group that was not begun"},

@@ -256,6 +256,7 @@ static void marking_long_integers_touches_nothing_else(void **state)
     assert_non_null(history);
     assert_non_null(nul_field);
     assert_string_equal(nul_field->name, "chat_id");
+    refused("{\"from_seq\":18446744073709551615,\"limit\":00000000000000000001}", "not valid JSON");
     refused("{18446744073709551615:1}", "not valid JSON");
     refused("{\"from_seq\":18446744073709551615,\"x\":1}", "\"x\"");
     refused("{\"from_seq\":18446744073709551615x}", "not valid JSON");

@@ -675,21 +675,50 @@ static void test_close_answers(void **fixture)
     free(flood);
 }
 
-/* A child sends, tells each acknowledged seq through a pipe, and dies without a word of warning. */
-static void child_run(struct fixture *f, int out)
+static void squeeze_more(struct fixture *f)
 {
-    struct uuid chat;
-    uint64_t seq = 0;
+    squeeze(f);
+    f->options.settle_ms = 3;
+}
 
-    open_store(f);
-    chat = new_chat(f, "ann");
+/*
+ * The child: sends, tells each acknowledged seq through a pipe (its standard output), and dies
+ * without a word of warning. It is this program anew, since a sanitizer cannot follow threads
+ * through a fork.
+ */
+static int child_main(const char *directory)
+{
+    struct fixture f = {.directory = ""};
+    struct uuid chat;
+
+    store_options_init(&f.options);
+    f.options.directory = directory;
+    f.options.segment_bytes = 1024 * 1024;
+    f.options.map_bytes = (uint64_t)1 << 30;
+    squeeze_more(&f);
+    open_store(&f);
+    chat = new_chat(&f, "ann");
     for (;;) {
         char client[32];
-        snprintf(client, sizeof client, "%" PRIu64, history(f, &chat, 0, 0, 1, PAGE_BYTES).head);
-        seq = send_text(f, &chat, client, client).seq;
-        if (write(out, &seq, sizeof seq) != sizeof seq)
-            _exit(1);
+        uint64_t seq;
+        snprintf(client, sizeof client, "%" PRIu64, history(&f, &chat, 0, 0, 1, PAGE_BYTES).head);
+        seq = send_text(&f, &chat, client, client).seq;
+        if (write(STDOUT_FILENO, &seq, sizeof seq) != sizeof seq)
+            return 1;
     }
+}
+
+static pid_t child_start(const struct fixture *f, const int ends[2])
+{
+    pid_t child = fork();
+
+    if (child != 0)
+        return child;
+    dup2(ends[1], STDOUT_FILENO);
+    close(ends[0]);
+    close(ends[1]);
+    execl("/proc/self/exe", "test_store", "child", f->directory, (char *)NULL);
+    _exit(127);
 }
 
 static uint64_t run_and_kill(struct fixture *f, unsigned acknowledged)
@@ -700,11 +729,7 @@ static uint64_t run_and_kill(struct fixture *f, unsigned acknowledged)
     pid_t child;
 
     assert_int_equal(pipe(ends), 0);
-    child = fork();
-    if (child == 0) {
-        close(ends[0]);
-        child_run(f, ends[1]);
-    }
+    child = child_start(f, ends);
     close(ends[1]);
     while (acknowledged-- > 0 && read(ends[0], &seq, sizeof seq) == sizeof seq)
         last = seq;
@@ -720,8 +745,7 @@ static void test_killed(void **fixture)
 {
     struct fixture *f = *fixture;
 
-    squeeze(f);
-    f->options.settle_ms = 3;
+    squeeze_more(f);
     for (unsigned round = 1; round <= 8; round++) {
         uint64_t last = run_and_kill(f, round * 40);
         struct uuid chat;
@@ -801,8 +825,11 @@ static void test_reserve(void **fixture)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "child") == 0)
+        return child_main(argv[2]);
+
     const struct CMUnitTest tests[] = {
         TEST(test_new),
         TEST(test_send_and_history),

@@ -157,10 +157,7 @@ static void written_fields_read_back(void **state)
     }
     uint8_t *out = wire_put_bytes(bytes, 15, "abc", 3);
     assert_int_equal(out - bytes, wire_bytes_size(3));
-    assert_memory_equal(bytes,
-                        "\x7a\x03"
-                        "abc",
-                        5);
+    assert_memory_equal(bytes, "\172\003abc", 5);
 }
 
 int main(void)

@@ -1,0 +1,71 @@
+'use strict';
+// The broker goes and comes back; the service waits for it, for ever.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const { after, before, describe, test } = require('node:test');
+const { World, eventually, inParallel } = require('./harness');
+const { range } = require('./client');
+const { Load } = require('./load');
+
+describe('the broker', { timeout: 90000 }, () => {
+  let world;
+  before(async () => { world = await World.start(); });
+  after(() => world && world.close());
+
+  test('stopped and started under load: nothing is lost or repeated', async () => {
+    const client = await world.client();
+    const chats = await Promise.all(range(1, 3).map((i) => client.chat(`broker ${i}`)));
+    const clients = await inParallel(4, 4, () => world.client());
+    const load = new Load(chats).start(clients, 8);
+    for (const signal of ['SIGTERM', 'SIGKILL', 'SIGKILL']) {
+      await load.further(300);
+      await world.broker.stop(signal);
+      await world.broker.start();
+    }
+    await load.further(300);
+    await load.stop();
+    await load.check(client);
+    assert.ok(world.chatd.program.running);
+  });
+
+  test('gone for a while, chatd goes on trying and can be stopped', async () => {
+    const client = await world.client();
+    await world.broker.stop();
+    await eventually('chatd notices', () => world.chatd.log.some((fields) => /disconnect|reconnect|lost|connection/.test(fields.event)));
+    assert.ok(world.chatd.program.running);
+    await world.chatd.stop();
+    await world.broker.start();
+    await world.chatd.start();
+    assert.equal((await client.New({ user_ids: ['after'] })).created, true);
+  });
+
+  test('chatd started before the broker waits for it', async () => {
+    await world.chatd.stop();
+    await world.broker.stop();
+    const chatd = world.makeChatd({ dataDirectory: `${world.chatd.dataDirectory}-early` });
+    chatd.spawn();
+    await eventually('it has opened its data and says something', () => fs.existsSync(chatd.dataDirectory)
+      && chatd.program.lines.length > 0);
+    assert.ok(chatd.program.running, chatd.program.tail());
+    assert.ok(!chatd.log.some((fields) => fields.event === 'ready'), 'it is not ready without a broker');
+    await world.broker.start();
+    await chatd.ready();
+    const client = await world.client();
+    // Ready means ready: the first request is answered.
+    assert.equal((await client.New({ user_ids: ['first'] })).created, true);
+    await chatd.stop();
+  });
+
+  test('chatd waiting for a broker ends well on SIGTERM and SIGINT', async () => {
+    await world.broker.stop().catch(() => {});
+    for (const signal of ['SIGTERM', 'SIGINT']) {
+      const chatd = world.makeChatd({ dataDirectory: `${world.chatd.dataDirectory}-${signal}` });
+      chatd.spawn();
+      await eventually('it says something', () => fs.existsSync(chatd.dataDirectory) && chatd.program.lines.length > 0);
+      const { code } = await chatd.program.stop(signal);
+      assert.equal(code, 0, chatd.program.tail());
+    }
+    await world.broker.start();
+  });
+});
