@@ -226,11 +226,8 @@ static int take(struct reading *reading, uint64_t seq)
 {
     const uint8_t *bytes;
     uint32_t size;
+    int rc;
 
-    if (reading->page->count >= reading->limit) {
-        reading->done = true;
-        return 0;
-    }
     if (!database_decode_message(&reading->chunk, (size_t)(seq - reading->chunk.first_seq), &bytes,
                                  &size))
         return database_damaged_message(reading->chat_id, reading->chat_number, seq,
@@ -239,7 +236,9 @@ static int take(struct reading *reading, uint64_t seq)
         reading->done = true;
         return 0;
     }
-    return append(reading->page, seq, bytes, size);
+    rc = append(reading->page, seq, bytes, size);
+    reading->done = reading->page->count >= reading->limit;
+    return rc;
 }
 
 /* Puts reading->chunk on the one that holds `seq`. */
