@@ -3,7 +3,9 @@
 
 const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
+const nats = require('nats');
 const { World } = require('./harness');
+const { encode, METHODS } = require('./client');
 
 describe('Chat-User', { timeout: 60000 }, () => {
   let world;
@@ -29,12 +31,12 @@ describe('Chat-User', { timeout: 60000 }, () => {
         assert.deepEqual(await as(name).New({ user_ids: ['bob', name] }), { chat_id: chat, created: false });
         assert.equal((await as(`${name} 2`).New({ user_ids: ['bob', `${name} 2`] })).created, true);
         for (const users of [['bob'], [`${name}x`], ['bob', name.toUpperCase()]]) {
-          (await as(name).call('New', { user_ids: users })).refused(403, 'chat.New.WrongUser');
+          (await as(name).call('New', { user_ids: users })).refused(403, 'chat.New.NotAMember');
         }
         (await as(name).call('New', {})).refused(400, 'chat.New.MissingUserIDs');
         // Refused means not made.
         assert.equal((await client.New({ user_ids: [`only ${json}`, 'x'] }, { user: 'x' })).created, true);
-        (await client.call('New', { user_ids: [`refused ${json}`] }, { user: 'x' })).refused(403, 'chat.New.WrongUser');
+        (await client.call('New', { user_ids: [`refused ${json}`] }, { user: 'x' })).refused(403, 'chat.New.NotAMember');
         assert.equal((await client.New({ user_ids: [`refused ${json}`] })).created, true);
       });
 
@@ -77,15 +79,13 @@ describe('Chat-User', { timeout: 60000 }, () => {
       });
 
       test('a header that is no user id is refused, not ignored', async () => {
-        for (const user of ['x'.repeat(129), '']) {
+        for (const user of ['x'.repeat(129), 'a\u0001b', '\u0085']) {
           for (const [method, fields] of [
             ['New', { user_ids: ['bob', name] }],
             ['Send', { chat_id: chat, user_id: name, text: 'x' }],
             ['History', { chat_id: chat }],
           ]) {
-            const reply = await as(user).call(method, fields);
-            assert.ok(reply.error, `${method} as ${JSON.stringify(user.slice(0, 9))} is refused`);
-            assert.ok([400, 403].includes(reply.error.code), `${reply.error.code}`);
+            (await as(user).call(method, fields)).refused(400, `chat.${method}.InvalidUserID`);
           }
         }
       });
@@ -112,14 +112,70 @@ describe('Chat-User', { timeout: 60000 }, () => {
     });
   }
 
-  test('the name of the header is not case-sensitive in Content-Type', async () => {
+  // A request with exactly these header lines, in this order.
+  async function ask(lines, method, body) {
+    const headers = nats.headers();
+    for (const [name, value] of lines) headers.append(name, value);
+    const reply = await plain.connection.request(`chat.${method}`, body, { headers, timeout: 5000 });
+    return { code: reply.headers ? Number(reply.headers.get('Nats-Service-Error-Code')) : 0, data: reply.data, json: () => reply.json() };
+  }
+  const history = (chat) => JSON.stringify({ chat_id: chat });
+
+  test('media types are compared without case, and parameters do not matter', async () => {
     const chat = await plain.chat('case');
-    const { headers } = require('nats');
-    for (const value of ['application/json', 'application/json; charset=utf-8', 'Application/JSON']) {
-      const h = headers();
-      h.set('Content-Type', value);
-      const reply = await plain.connection.request('chat.History', JSON.stringify({ chat_id: chat }), { headers: h, timeout: 5000 });
-      assert.equal(reply.json().head_seq, 0, value);
+    for (const type of ['application/json', 'application/json; charset=utf-8', 'Application/JSON', 'application/json;x=y']) {
+      assert.equal((await ask([['Content-Type', type]], 'History', history(chat))).json().head_seq, 0, type);
+    }
+    for (const type of ['application/jsonp', 'text/json', 'application/x-protobuf']) {
+      assert.equal((await ask([['Content-Type', type]], 'History', history(chat))).code, 400, type);
+    }
+  });
+
+  const JSON_TYPE = ['Content-Type', 'application/json'];
+  const EVE = ['Chat-User', 'eve'];
+  for (const [what, lines] of [
+    ['first', [EVE, JSON_TYPE]],
+    ['last', [JSON_TYPE, EVE]],
+    ['behind a header without a value', [['Traceparent', ''], EVE, JSON_TYPE]],
+    ['behind several of them', [JSON_TYPE, ['A', ''], ['B', ''], EVE]],
+    ['behind a white one', [JSON_TYPE, ['A', '  '], EVE]],
+    ['behind a Content-Type without a value', [['Content-Type', ''], EVE, ['content-type', 'application/json']]],
+    ['in small letters', [JSON_TYPE, ['A', ''], ['chat-user', 'eve']]],
+    ['twice', [JSON_TYPE, ['Chat-User', 'ann'], EVE]],
+    ['twice, in two spellings', [JSON_TYPE, ['Chat-User', 'ann'], ['chat-user', 'eve']]],
+    ['twice, the second behind a header without a value', [JSON_TYPE, ['Chat-User', 'ann'], ['A', ''], EVE]],
+  ]) {
+    test(`no other header hides a Chat-User that is given ${what}`, async () => {
+      const chat = await plain.chat('ann', 'hidden');
+      for (const [method, body] of [
+        ['New', JSON.stringify({ user_ids: ['ann', 'hidden'] })],
+        ['Send', JSON.stringify({ chat_id: chat, user_id: 'ann', text: 'forged' })],
+        ['History', history(chat)],
+      ]) {
+        const { code } = await ask(lines, method, body);
+        assert.ok(code === 403 || code === 400, `${method}: ${code || 'carried out'}`);
+      }
+      assert.equal((await plain.History({ chat_id: chat })).head_seq, 0);
+    });
+  }
+
+  test('a Chat-User without a value is nobody, not a trusted service', async () => {
+    const chat = await plain.chat('ann', 'nobody');
+    const body = Buffer.from(encode(METHODS.History.request, { chat_id: chat }));
+    for (const lines of [[['Chat-User', '']], [['Chat-User', ''], ['A', 'b']], [['A', 'b'], ['Chat-User', ' ']]]) {
+      const { code } = await ask(lines, 'History', body);
+      assert.ok(code === 400 || code === 403, `${code || 'carried out'}`);
+    }
+    for (const lines of [[['Chat-User', ''], JSON_TYPE], [JSON_TYPE, ['Chat-User', '']]]) {
+      const { code } = await ask(lines, 'History', history(chat));
+      assert.ok(code === 400 || code === 403, `${code || 'carried out'}`);
+    }
+  });
+
+  test('headers without a value do not hide the Content-Type', async () => {
+    const chat = await plain.chat('empty header');
+    for (const lines of [[['A', ''], JSON_TYPE], [['A', ''], ['B', ''], JSON_TYPE], [['A', ' '], JSON_TYPE, ['B', 'c']]]) {
+      assert.equal((await ask(lines, 'History', history(chat))).json().head_seq, 0);
     }
   });
 });

@@ -62,10 +62,20 @@ describe('the broker', { timeout: 90000 }, () => {
     for (const signal of ['SIGTERM', 'SIGINT']) {
       const chatd = world.makeChatd({ dataDirectory: `${world.chatd.dataDirectory}-${signal}` });
       chatd.spawn();
-      await eventually('it says something', () => fs.existsSync(chatd.dataDirectory) && chatd.program.lines.length > 0);
+      await chatd.waitForEvent(/recover/);
       const { code } = await chatd.program.stop(signal);
       assert.equal(code, 0, chatd.program.tail());
     }
     await world.broker.start();
+  });
+
+  test('a signal while chatd is still starting ends it well, too', async () => {
+    for (const signal of ['SIGTERM', 'SIGINT']) {
+      const chatd = world.makeChatd({ dataDirectory: `${world.chatd.dataDirectory}-early-${signal}` });
+      chatd.spawn();
+      await chatd.waitForEvent('starting');
+      const { code } = await chatd.program.stop(signal);
+      assert.equal(code, 0, chatd.program.tail());
+    }
   });
 });

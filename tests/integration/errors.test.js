@@ -49,7 +49,7 @@ describe('refusals', { timeout: 60000 }, () => {
     [400, 'chat.New.InvalidUserID', { user_ids: ['x'.repeat(129)] }],
     [400, 'chat.New.InvalidUserID', { user_ids: ['é'.repeat(65)] }],
     ...[...CONTROL, NUL].map((id) => [400, 'chat.New.InvalidUserID', { user_ids: ['ann', id] }]),
-    [403, 'chat.New.WrongUser', { user_ids: ['ann', 'bob'] }, { user: 'eve' }],
+    [403, 'chat.New.NotAMember', { user_ids: ['ann', 'bob'] }, { user: 'eve' }],
     [413, 'chat.New.TooLarge', { user_ids: users(1001) }],
     [413, 'chat.New.TooLarge', { user_ids: Array(3000).fill('x'.repeat(100)) }],
 

@@ -24,6 +24,9 @@ const NATS_SERVER = process.env.NATS_SERVER || 'nats-server';
 // Sanitized programs on a busy machine are slow; nothing waits this long when all is well.
 const PATIENCE_MS = 30000;
 
+// A shorter run, for programs that sanitizers make slow: a tenth of what is big.
+const scaled = (count) => (process.env.CHAT_TEST_SHORT ? Math.ceil(count / 10) : count);
+
 const children = new Set();
 const directories = new Set();
 const mounts = new Set();
@@ -431,5 +434,5 @@ async function inParallel(count, width, work) {
 module.exports = {
   BIN, ROOT, Broker, Chatd, Program, World,
   cleanEnvironment, eventually, inParallel, makeDirectory, mountTmpfs, parseLogLine,
-  removeDirectory, runChat, startChat, unmount, within,
+  removeDirectory, runChat, scaled, startChat, unmount, within,
 };

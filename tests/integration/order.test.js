@@ -3,15 +3,15 @@
 
 const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
-const { World, inParallel } = require('./harness');
+const { World, inParallel, scaled } = require('./harness');
 const { range, seqs } = require('./client');
 
 const CLIENTS = 8;
-const EACH = 1000;
+const EACH = scaled(1000);
 const TOTAL = CLIENTS * EACH;
 const LIMITS = [1, 7, 50, 1000];
 
-describe('8 clients send 1,000 messages each to one chat', { timeout: 120000 }, () => {
+describe(`${CLIENTS} clients send ${EACH} messages each to one chat`, { timeout: 120000 }, () => {
   let world;
   let chat;
   let reader;
@@ -84,7 +84,7 @@ describe('8 clients send 1,000 messages each to one chat', { timeout: 120000 }, 
     }
   });
 
-  test('seq 1 to 8000 is there once each', () => {
+  test(`seq 1 to ${TOTAL} is there once each`, () => {
     assert.deepEqual(seqs(sent).sort((a, b) => a - b), range(1, TOTAL));
     assert.equal(new Set(sent.map((message) => message.id)).size, TOTAL);
   });

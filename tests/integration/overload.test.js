@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
-const { World, eventually, inParallel } = require('./harness');
+const { World, eventually, inParallel, scaled } = require('./harness');
 const { range } = require('./client');
 
 describe('a flood', { timeout: 90000 }, () => {
@@ -14,7 +14,7 @@ describe('a flood', { timeout: 90000 }, () => {
         const client = await world.client();
         const chat = await client.chat('flood');
         const clients = await inParallel(4, 4, () => world.client());
-        const total = 8000;
+        const total = scaled(8000);
         const replies = await Promise.all(range(0, total - 1).map((i) => clients[i % 4].call('Send', {
           chat_id: chat, user_id: 'u', client_id: `${i}`, text: `${i}`,
         }, { json: i % 7 === 0, timeout: 30000 })));
@@ -44,7 +44,7 @@ describe('a flood', { timeout: 90000 }, () => {
       const clients = await inParallel(4, 4, () => world.client());
       const chat = await clients[0].chat('more');
       // Stopped, the service finds all of it waiting when it goes on.
-      const total = 70000;
+      const total = scaled(70000);
       world.chatd.signal('SIGSTOP');
       const asked = Promise.all(range(0, total - 1).map((i) => clients[i % 4].call('Send', {
         chat_id: chat, user_id: 'u', client_id: `${i}`, text: `${i}`,

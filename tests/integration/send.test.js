@@ -4,8 +4,10 @@
 const assert = require('node:assert/strict');
 const { randomUUID } = require('node:crypto');
 const { after, before, describe, test } = require('node:test');
-const { World, inParallel } = require('./harness');
+const { World, inParallel, scaled } = require('./harness');
 const { range } = require('./client');
+
+const FURTHER = scaled(100000);
 
 describe('Send', { timeout: 120000 }, () => {
   let world;
@@ -111,7 +113,7 @@ describe('Send', { timeout: 120000 }, () => {
     }
   });
 
-  test('retries get their message after restarts, and after 100,000 further messages', async (t) => {
+  test('retries get their message after restarts, and after many further messages', async (t) => {
     const chat = await fresh();
     const chats = [chat, ...await Promise.all(range(1, 20).map(fresh))];
     const early = await Promise.all(range(1, 60).map(async (i) => {
@@ -135,20 +137,20 @@ describe('Send', { timeout: 120000 }, () => {
       await world.chatd.start();
       await checkEarly();
     });
-    await t.test('while 100,000 further messages settle', async () => {
+    await t.test(`while ${FURTHER} further messages settle`, async () => {
       const senders = await inParallel(4, 4, () => world.client());
       let sending = true;
       const checks = (async () => {
         while (sending) await checkEarly();
       })();
-      await inParallel(100000, 1024, (i) => senders[i % 4].Send({
+      await inParallel(FURTHER, 1024, (i) => senders[i % 4].Send({
         chat_id: chats[i % chats.length], user_id: 'u', text: `further ${i}`,
       }));
       sending = false;
       await checks;
       await checkEarly();
       const heads = await Promise.all(chats.map(async (id) => (await client.History({ chat_id: id, limit: 1 })).head_seq));
-      assert.equal(heads.reduce((sum, head) => sum + head, 0), 100000 + early.length);
+      assert.equal(heads.reduce((sum, head) => sum + head, 0), FURTHER + early.length);
     });
     await t.test('and after kill -9 and SIGTERM once more', async () => {
       await world.chatd.kill();

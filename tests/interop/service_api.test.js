@@ -51,7 +51,8 @@ describe('the service API', { timeout: 60000 }, () => {
       assert.equal(found.length, 1);
       assert.equal(found[0].name, 'chat');
     }
-    assert.deepEqual(await all(await services.ping('nobody')), []);
+    await assert.rejects(request('$SRV.PING.nobody'), { code: '503' });
+    await assert.rejects(request('$SRV.PING.chat.nobody'), { code: '503' });
   });
 
   test('two instances have two ids', async () => {
