@@ -30,7 +30,6 @@
 #include "service/pace.h"
 #include <stdlib.h>
 
-#define QUEUE_GROUP "q"
 #define RETRY_MIN_MS 250
 #define RETRY_MAX_MS 2000
 #define RETRY_LOG_INTERVAL_MS 10000
@@ -39,7 +38,7 @@
 
 struct broker {
     uv_loop_t *loop;
-    const char *const *subjects;
+    const struct broker_subject *subjects;
     size_t subject_count;
     struct broker_handlers handlers;
     natsOptions *options;
@@ -70,7 +69,7 @@ static void on_timer(uv_timer_t *timer);
 
 /* ---- Receiving ---- */
 
-static void drain_subscription(struct broker *broker, natsSubscription *subscription)
+static void drain_subscription(natsSubscription *subscription, const struct broker_subject *subject)
 {
     uint64_t queued = 0;
 
@@ -82,7 +81,7 @@ static void drain_subscription(struct broker *broker, natsSubscription *subscrip
          * it. A subscription that was closed meanwhile has none. */
         if (natsSubscription_NextMsg(&message, subscription, 0) != NATS_OK)
             continue;
-        broker->handlers.request(broker->handlers.data, message);
+        subject->receive(subject->data, message);
         natsMsg_Destroy(message);
     }
 }
@@ -92,7 +91,7 @@ static void receive(struct broker *broker)
     if (broker->connection == NULL)
         return;
     for (size_t i = 0; i < broker->subject_count; i++)
-        drain_subscription(broker, broker->subscriptions[i]);
+        drain_subscription(broker->subscriptions[i], &broker->subjects[i]);
 }
 
 static void on_check(uv_check_t *check)
@@ -190,14 +189,22 @@ static void log_attempt(struct broker *broker, const char *event, natsStatus sta
                  log_u64("withheld", withheld));
 }
 
+static natsStatus subscribe_to(natsConnection *connection, const struct broker_subject *subject,
+                               natsSubscription **subscription)
+{
+    if (subject->queue_group == NULL)
+        return natsConnection_SubscribeSync(subscription, connection, subject->subject);
+    return natsConnection_QueueSubscribeSync(subscription, connection, subject->subject,
+                                             subject->queue_group);
+}
+
 static natsStatus subscribe(struct broker *broker)
 {
     natsStatus status = NATS_OK;
 
     for (size_t i = 0; i < broker->subject_count && status == NATS_OK; i++) {
         natsSubscription **subscription = &broker->subscriptions[i];
-        status = natsConnection_QueueSubscribeSync(subscription, broker->connection,
-                                                   broker->subjects[i], QUEUE_GROUP);
+        status = subscribe_to(broker->connection, &broker->subjects[i], subscription);
         /* No limits here: the queues are emptied each time the loop has read, and what is too much
          * is then answered as such, instead of being dropped in silence. */
         if (status == NATS_OK)
@@ -383,7 +390,7 @@ static void start_handles(struct broker *broker)
 }
 
 int broker_start(struct broker **result, uv_loop_t *loop, const struct broker_settings *settings,
-                 const char *const *subjects, size_t subject_count,
+                 const struct broker_subject *subjects, size_t subject_count,
                  const struct broker_handlers *handlers)
 {
     struct broker *broker = calloc(1, sizeof *broker);

@@ -19,21 +19,27 @@
 
 struct broker;
 
-struct broker_handlers {
+/* What to subscribe to, and who is to have the messages; each is lent for the call. */
+struct broker_subject {
+    const char *subject;
+    const char *queue_group; /* NULL: none */
     void *data;
-    /* One request; the message is lent for the call. */
-    void (*request)(void *data, natsMsg *message);
+    void (*receive)(void *data, natsMsg *message);
+};
+
+struct broker_handlers {
+    void *data; /* also of the functions that broker_flush and broker_stop_requests call */
     /* The broker knows the subscriptions: what is sent from now on arrives. Fires at the first
      * time only. `url` is without credentials. */
     void (*ready)(void *data, const char *url);
 };
 
 /*
- * Starts to connect to the subjects of `subjects`, in the queue group "q". Returns 0, or -1 when
- * the settings cannot be used (a file that does not load), with a log line.
+ * Starts to connect, in order to subscribe to `subjects`, which are borrowed until broker_free.
+ * Returns 0, or -1 when the settings cannot be used (a file that does not load), with a log line.
  */
 int broker_start(struct broker **broker, uv_loop_t *loop, const struct broker_settings *settings,
-                 const char *const *subjects, size_t subject_count,
+                 const struct broker_subject *subjects, size_t subject_count,
                  const struct broker_handlers *handlers);
 
 /*
@@ -51,8 +57,8 @@ size_t broker_max_payload(const struct broker *broker);
 size_t broker_buffered_bytes(const struct broker *broker);
 
 /*
- * Asks the broker for no more requests and calls `done` once all it had sent have been handed to
- * the request callback, or after `timeout_ms`, or at once when the broker is away.
+ * Asks the broker for no more requests and calls `done` once all it had sent have been handed on,
+ * or after `timeout_ms`, or at once when the broker is away.
  */
 void broker_stop_requests(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data));
 

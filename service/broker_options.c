@@ -13,7 +13,7 @@
 
 #include "base/log.h"
 #include "service/nats_url.h"
-#include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_URL "nats://127.0.0.1:4222"
 #define CONNECT_TIMEOUT_MS 2000
@@ -67,6 +67,9 @@ static int set_identity(natsOptions *options, const struct broker_settings *s)
             return bad_setting("token", "(not shown)", status);
     }
     if (given(s->credentials)) {
+        /* The library reads it when it connects, and would only ever say that it could not. */
+        if (access(s->credentials, R_OK) != 0)
+            return bad_setting("credentials", s->credentials, NATS_NOT_FOUND);
         status = natsOptions_SetUserCredentialsFromFiles(options, s->credentials, NULL);
         if (status != NATS_OK)
             return bad_setting("credentials", s->credentials, status);

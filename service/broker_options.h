@@ -7,7 +7,7 @@
 
 /*
  * Returns 0 and options for the caller to destroy, or -1 with a log line that names the setting
- * which cannot be used: an address or a file. Files are read now, except the credentials.
+ * which cannot be used: an address or a file. Files must be readable now.
  */
 int broker_options_create(natsOptions **options, const struct broker_settings *settings);
 

@@ -7,11 +7,20 @@
 
 #define FAULT_LOG_INTERVAL_MS 1000
 
+static const struct method *const methods[METHOD_COUNT] = {
+    [METHOD_NEW] = &method_new,
+    [METHOD_SEND] = &method_send,
+    [METHOD_HISTORY] = &method_history,
+};
+
+const struct method *method_at(enum method_index index)
+{
+    return methods[index];
+}
+
 const struct method *method_find(const char *name)
 {
-    static const struct method *const methods[] = {&method_send, &method_history, &method_new};
-
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    for (size_t i = 0; i < METHOD_COUNT; i++) {
         if (strcmp(methods[i]->name, name) == 0)
             return methods[i];
     }

@@ -7,6 +7,7 @@
 #define SERVICE_METHOD_H
 
 #include "proto/error.h"
+#include "service/method_index.h"
 #include "service/request.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@ struct method_input {
 
 struct method {
     const char *name;
+    enum method_index index;
     /*
      * Returns 0 when the store has the request; it will be ended, and may have been already: do
      * not touch it. Or -1 and `error`, and nothing has happened. May use the request arena, which
@@ -32,6 +34,7 @@ extern const struct method method_new;
 extern const struct method method_send;
 extern const struct method method_history;
 
+const struct method *method_at(enum method_index index);
 /* NULL when there is none of that name. */
 const struct method *method_find(const char *name);
 

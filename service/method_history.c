@@ -105,4 +105,4 @@ static int submit(struct request *request, const struct method_input *input,
     return status == STORE_OK ? 0 : method_store_error(request, status, error);
 }
 
-const struct method method_history = {.name = "History", .submit = submit};
+const struct method method_history = {.name = "History", .index = METHOD_HISTORY, .submit = submit};

@@ -53,4 +53,4 @@ static int submit(struct request *request, const struct method_input *input,
     return status == STORE_OK ? 0 : method_store_error(request, status, error);
 }
 
-const struct method method_new = {.name = "New", .submit = submit};
+const struct method method_new = {.name = "New", .index = METHOD_NEW, .submit = submit};

@@ -148,4 +148,4 @@ static int submit(struct request *request, const struct method_input *input,
     return give_to_store(request, message, input->acting_user, error);
 }
 
-const struct method method_send = {.name = "Send", .submit = submit};
+const struct method method_send = {.name = "Send", .index = METHOD_SEND, .submit = submit};

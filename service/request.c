@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "service/headers.h"
 #include "service/method.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +77,7 @@ static struct request *make_request(struct service *service, const struct method
         return NULL;
     request->service = service;
     request->method = method;
+    request->received_ns = uv_hrtime();
     memcpy(request->namespace_name, namespace_name, strlen(namespace_name) + 1);
     if (copy_reply(request, reply) != 0) {
         keep_request(request);
@@ -86,10 +88,22 @@ static struct request *make_request(struct service *service, const struct method
 
 /* ---- Ending ---- */
 
+static void count_error(struct service *service, const struct method *method,
+                        const struct chat_error *error)
+{
+    struct method_counts *counts = &service->method_counts[method->index];
+
+    counts->errors++;
+    snprintf(counts->last_error, sizeof counts->last_error, "%d:%s", chat_error_code(error->reason),
+             error->detail);
+}
+
 static void finish(struct request *request)
 {
     struct service *service = request->service;
 
+    service->method_counts[request->method->index].processing_ns +=
+        uv_hrtime() - request->received_ns;
     keep_request(request);
     service->in_flight--;
     service_request_finished(service);
@@ -103,6 +117,7 @@ void request_answer(struct request *request, const uint8_t *bytes, size_t size)
     if (reply_send(service, &request->reply, bytes, size) != 0) {
         chat_error_set(&error, CHAT_INTERNAL,
                        "the reply of %zu bytes is larger than the broker takes", size);
+        count_error(service, request->method, &error);
         reply_error(service, &request->reply, request->method->name, &error);
     }
     arena_reset(&service->reply_arena);
@@ -111,6 +126,7 @@ void request_answer(struct request *request, const uint8_t *bytes, size_t size)
 
 void request_refuse(struct request *request, const struct chat_error *error)
 {
+    count_error(request->service, request->method, error);
     reply_error(request->service, &request->reply, request->method->name, error);
     finish(request);
 }
@@ -134,15 +150,16 @@ static const char *answerable_reply(struct service *service, natsMsg *message)
     return NULL;
 }
 
-static int find_method(const struct subject_target *target, const struct method **method,
-                       struct chat_error *error)
+static int refuse_method(const struct subject_target *target, struct chat_error *error)
 {
-    *method = target->altered ? NULL : method_find(target->method);
-    if (*method == NULL)
-        return chat_error_set(error, CHAT_UNKNOWN_METHOD,
-                              "there is no method %s; there are New, Send and History",
-                              target->method);
-    return 0;
+    return chat_error_set(error, CHAT_UNKNOWN_METHOD,
+                          "there is no method %s; there are New, Send and History", target->method);
+}
+
+static int refuse_namespace(struct chat_error *error)
+{
+    return chat_error_set(error, CHAT_MALFORMED,
+                          "the namespace in the subject must be 1 to 64 of A-Z a-z 0-9 _ -");
 }
 
 static int check_load(struct service *service, struct chat_error *error)
@@ -179,26 +196,31 @@ static int submit(struct service *service, const struct method *method, const ch
 
 void request_receive(struct service *service, natsMsg *message)
 {
-    const char *const subject = natsMsg_GetSubject(message);
     struct reply_address reply = {.subject = answerable_reply(service, message)};
     const struct method *method = NULL;
     struct request_headers headers;
     struct subject_target target;
     struct chat_error error;
-    int parsed = subject_parse(subject, &target);
-    int read = headers_read(message, &headers, &error);
+    int parsed = subject_parse(natsMsg_GetSubject(message), &target);
+    int result = headers_read(message, &headers, &error);
 
     service->counts.requests++;
     reply.format = headers.format;
-    if (read == 0)
-        read = find_method(&target, &method, &error);
-    if (read == 0 && parsed != 0)
-        read = chat_error_set(&error, CHAT_MALFORMED,
-                              "the namespace in the subject must be 1 to 64 of A-Z a-z 0-9 _ -");
-    if (read == 0)
-        read = check_load(service, &error);
-    if (read == 0)
-        read = submit(service, method, target.namespace_name, message, &headers, &reply, &error);
-    if (read != 0)
-        reply_error(service, &reply, target.method, &error);
+    if (!target.altered)
+        method = method_find(target.method);
+    if (method != NULL)
+        service->method_counts[method->index].requests++;
+    if (result == 0 && method == NULL)
+        result = refuse_method(&target, &error);
+    if (result == 0 && parsed != 0)
+        result = refuse_namespace(&error);
+    if (result == 0)
+        result = check_load(service, &error);
+    if (result == 0)
+        result = submit(service, method, target.namespace_name, message, &headers, &reply, &error);
+    if (result == 0)
+        return;
+    if (method != NULL)
+        count_error(service, method, &error);
+    reply_error(service, &reply, target.method, &error);
 }

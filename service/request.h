@@ -26,6 +26,7 @@ struct request {
     char namespace_name[SUBJECT_NAMESPACE_BYTES];
     struct reply_address reply; /* its subject: below, or allocated */
     char reply_subject[REQUEST_REPLY_BYTES];
+    uint64_t received_ns;
     struct uuid chat_id; /* of Send and History */
     union {
         struct store_new create;

@@ -1,6 +1,7 @@
 /*
- * Starting: open and recover the store (which blocks; nothing else is there yet), then connect. The
- * broker's ready callback is the moment from which requests are answered.
+ * Starting: look at the broker's settings, which may be wrong; open and recover the store, which
+ * blocks, but nothing else is there yet; then the loop connects. The broker's ready callback is the
+ * moment from which requests are answered.
  *
  * Stopping, in an order in which nothing acknowledged is lost and nobody who was heard goes
  * unanswered:
@@ -32,8 +33,6 @@
 /* A page is at most what the broker takes; as JSON its parts are in the arena too. Only a bound:
  * memory is taken as it is needed. */
 #define REPLY_ARENA_BYTES ((size_t)512 * 1024 * 1024)
-
-static const char *const subjects[] = {"chat.*", "chat.*.*"};
 
 /* ---- What requests ask ---- */
 
@@ -140,13 +139,32 @@ static int open_store(struct service *service)
     return 0;
 }
 
+/* Two tokens or three are all methods in all namespaces, and no events, which have four. */
+static void set_subjects(struct service *service)
+{
+    struct broker_subject *subject = service->subjects;
+    struct broker_subject requests = {
+        .queue_group = SERVICE_QUEUE_GROUP, .data = service, .receive = on_request};
+
+    monitor_init(&service->monitor, service);
+    requests.subject = "chat.*";
+    *subject++ = requests;
+    requests.subject = "chat.*.*";
+    *subject++ = requests;
+    for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
+        *subject++ = (struct broker_subject){.subject = service->monitor.subjects[i],
+                                             .data = &service->monitor,
+                                             .receive = monitor_receive};
+}
+
+/* Nothing happens on the connection before the loop runs. */
 static int connect_broker(struct service *service)
 {
-    const struct broker_handlers handlers = {
-        .data = service, .request = on_request, .ready = on_ready};
+    const struct broker_handlers handlers = {.data = service, .ready = on_ready};
 
-    return broker_start(&service->broker, service->loop, &service->settings->broker, subjects,
-                        sizeof subjects / sizeof *subjects, &handlers);
+    set_subjects(service);
+    return broker_start(&service->broker, service->loop, &service->settings->broker,
+                        service->subjects, SERVICE_SUBJECTS, &handlers);
 }
 
 static void watch_signal(struct service *service, uv_signal_t *handle, int signal_number)
@@ -156,9 +174,11 @@ static void watch_signal(struct service *service, uv_signal_t *handle, int signa
     uv_signal_start(handle, on_signal, signal_number);
 }
 
-static void abandoned(void *data)
+static void close_broker(struct service *service)
 {
-    (void)data;
+    broker_close(service->broker);
+    uv_run(service->loop, UV_RUN_DEFAULT);
+    broker_free(service->broker);
 }
 
 int service_start(struct service *service, uv_loop_t *loop, const struct settings *settings)
@@ -169,11 +189,10 @@ int service_start(struct service *service, uv_loop_t *loop, const struct setting
     signal(SIGPIPE, SIG_IGN);
     LOG_INFO("starting", log_text("version", CHAT_VERSION), log_i64("pid", getpid()),
              log_text("data_dir", settings->store.directory));
-    if (open_store(service) != 0)
+    if (connect_broker(service) != 0)
         return -1;
-    if (connect_broker(service) != 0) {
-        store_close(service->store, abandoned, NULL);
-        uv_run(loop, UV_RUN_DEFAULT);
+    if (open_store(service) != 0) {
+        close_broker(service);
         return -1;
     }
     arena_init(&service->request_arena, CODEC_ARENA_BYTES);

@@ -7,6 +7,8 @@
 
 #include "proto/arena.h"
 #include "service/broker.h"
+#include "service/method_index.h"
+#include "service/monitor.h"
 #include "service/pace.h"
 #include "service/settings.h"
 #include "store/store.h"
@@ -16,6 +18,9 @@
 
 struct request;
 
+#define SERVICE_QUEUE_GROUP "q"
+#define SERVICE_SUBJECTS (2 + MONITOR_SUBJECTS)
+
 /* Monotone counts since the start. */
 struct service_counts {
     uint64_t requests;
@@ -24,6 +29,14 @@ struct service_counts {
     uint64_t lost_replies;    /* the connection would not take them */
     uint64_t events;
     uint64_t lost_events;
+};
+
+/* The same for one method, as monitors ask for them. */
+struct method_counts {
+    uint64_t requests;
+    uint64_t errors;
+    uint64_t processing_ns;                       /* of all that were given to the store */
+    char last_error[CHAT_ERROR_DETAIL_BYTES + 8]; /* code:detail; empty: none yet */
 };
 
 enum service_stage {
@@ -52,6 +65,9 @@ struct service {
     uint64_t in_flight;            /* requests taken and not yet answered */
 
     struct service_counts counts;
+    struct method_counts method_counts[METHOD_COUNT];
+    struct monitor monitor;
+    struct broker_subject subjects[SERVICE_SUBJECTS];
     struct pace refused_pace;
     struct pace lost_pace;
     struct pace fault_pace;

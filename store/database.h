@@ -5,7 +5,7 @@
  * thread. No pointer into LMDB's map leaves a call: all results are copied. Every row carries a
  * CRC-32C that is checked when it is read; a wrong one is STORE_CORRUPT and a log line naming the
  * chat and seq or the key, and the row is not served. Tables and rows, byte by byte, are in
- * database.c.
+ * database_rows.c.
  */
 #ifndef STORE_DATABASE_H
 #define STORE_DATABASE_H
@@ -30,8 +30,9 @@ struct database_meta {
 
 /*
  * Opens `directory`/chats.mdb or makes it with a new store id. A file that is shorter than its own
- * meta page says, or of another format version, is refused before LMDB maps it. Returns
- * STORE_FORMAT, STORE_CORRUPT, STORE_FULL, STORE_IO or STORE_NO_MEMORY with `failure`.
+ * meta page says, or of another format version, is refused and left as it is. `map_bytes` bounds
+ * how large the file may grow; it may be another one at every opening. Returns STORE_FORMAT,
+ * STORE_CORRUPT, STORE_FULL, STORE_IO or STORE_NO_MEMORY with `failure`.
  */
 int database_open(struct database **database, const char *directory, uint64_t map_bytes,
                   struct store_failure *failure);
@@ -135,7 +136,11 @@ struct database_batch {
 /*
  * Writes the batch and its settled LSN in one durable transaction. Returns 0; STORE_FULL (disk or
  * map full: nothing was written, try again later); STORE_CORRUPT (the batch does not follow what is
- * stored: nothing was written) or STORE_IO with `failure`, after which the process must end.
+ * stored, or that is damaged: nothing was written), STORE_NO_MEMORY (nothing was written) or
+ * STORE_IO, after which the process must end. `failure` is filled for all of them.
+ *
+ * A limit on the size of files (EFBIG) counts as a full disk, which takes a process that ignores
+ * SIGXFSZ.
  */
 int database_settle(struct database *database, const struct database_batch *batch,
                     struct store_failure *failure);

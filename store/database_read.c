@@ -1,0 +1,337 @@
+/*
+ * Reading through a snapshot.
+ *
+ * A range of a log is read chunk by chunk: the cursor goes to the chunk that holds the first seq
+ * wanted, and each message whose CRC is right is copied into the page. Every step from chunk to
+ * chunk, and the settled head at the end, must go on with the next seq; where it does not, messages
+ * are lost, and reading fails there with STORE_CORRUPT. What had been read before stays in the
+ * page.
+ */
+#include "store/database_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WRONG_CRC "the CRC or the size is wrong"
+
+/* --- single rows --- */
+
+static int check_log_end(struct database_snapshot *snapshot, const struct database_chat *chat)
+{
+    struct database_chunk chunk;
+    int rc;
+
+    if (chat->head_seq > 0)
+        return database_seek_last_chunk(snapshot->logs, chat->number, chat->head_seq, &chunk);
+    rc = database_seek_chunk(snapshot->logs, chat->number, UINT64_MAX, &chunk);
+    if (rc == STORE_NOT_FOUND)
+        return 0;
+    return rc == 0
+               ? database_damaged(TABLE_LOGS, "there are messages beyond the head", chat->number)
+               : rc;
+}
+
+int database_find_chat(struct database_snapshot *snapshot, const struct uuid *id,
+                       struct database_chat *chat)
+{
+    struct database_row row;
+    int rc =
+        database_get(snapshot->txn, snapshot->database, TABLE_CHATS, id->bytes, UUID_BYTES, &row);
+
+    if (rc != 0)
+        return rc;
+    if (!database_decode_chat(&row, chat))
+        return database_damaged_id(TABLE_CHATS, WRONG_CRC, id);
+    rc = database_read_head(snapshot->txn, snapshot->database, chat->number, &chat->head_seq);
+    if (rc == STORE_NOT_FOUND)
+        return database_damaged_id(TABLE_CHATS, "the chat's number was not given out", id);
+    return rc == 0 ? check_log_end(snapshot, chat) : rc;
+}
+
+/* Every chat has users: without the row, there must be no such chat. */
+static int check_members_absent(struct database_snapshot *snapshot, uint64_t chat_number)
+{
+    uint64_t head_seq;
+    int rc = database_read_head(snapshot->txn, snapshot->database, chat_number, &head_seq);
+
+    return rc == 0 ? database_damaged(TABLE_MEMBERS, "the row is missing", chat_number) : rc;
+}
+
+int database_read_users(struct database_snapshot *snapshot, uint64_t chat_number, uint8_t **users,
+                        size_t *size)
+{
+    uint8_t key[DATABASE_NUMBER_KEY_BYTES];
+    struct database_row row;
+    uint8_t *copy;
+    int rc;
+
+    database_number_key(key, chat_number);
+    rc = database_get(snapshot->txn, snapshot->database, TABLE_MEMBERS, key, sizeof key, &row);
+    if (rc == STORE_NOT_FOUND)
+        return check_members_absent(snapshot, chat_number);
+    if (rc != 0)
+        return rc;
+    if (!database_row_check(&row))
+        return database_damaged(TABLE_MEMBERS, WRONG_CRC, chat_number);
+    copy = malloc(row.size);
+    if (copy == NULL)
+        return STORE_NO_MEMORY;
+    *size = row.size - DATABASE_CRC_BYTES;
+    memcpy(copy, row.bytes, *size);
+    *users = copy;
+    return 0;
+}
+
+int database_find_users(struct database_snapshot *snapshot, const char *namespace_name,
+                        const uint8_t digest[DATABASE_USERS_DIGEST_BYTES], struct uuid *chat_id)
+{
+    uint8_t key[DATABASE_USERS_KEY_BYTES_MAX];
+    size_t key_size = database_users_key(key, namespace_name, digest);
+    struct database_row row;
+    int rc = database_get(snapshot->txn, snapshot->database, TABLE_USERS, key, key_size, &row);
+
+    if (rc != 0)
+        return rc;
+    if (!database_decode_users(&row, chat_id)) {
+        /* The id is as doubtful as the row, but it is what there is to look for. */
+        struct uuid id = {{0}};
+        if (row.size >= UUID_BYTES)
+            memcpy(id.bytes, row.bytes, UUID_BYTES);
+        return database_damaged_id(TABLE_USERS, WRONG_CRC, &id);
+    }
+    return 0;
+}
+
+int database_find_client(struct database_snapshot *snapshot, uint64_t chat_number,
+                         const uint8_t digest[DATABASE_DIGEST_BYTES], uint64_t *seq)
+{
+    return database_search_clients(snapshot->txn, snapshot->database, snapshot->clients,
+                                   chat_number, digest, seq);
+}
+
+/* --- chunks --- */
+
+int database_seek_chunk(MDB_cursor *logs, uint64_t chat_number, uint64_t seq,
+                        struct database_chunk *chunk)
+{
+    uint8_t key[DATABASE_LOG_KEY_BYTES];
+    struct database_row row;
+    int rc;
+
+    database_log_key(key, chat_number, seq);
+    rc = database_seek(logs, TABLE_LOGS, key, sizeof key, &row);
+    if (rc != 0)
+        return rc;
+    if (!database_open_chunk(&row, chunk))
+        return database_damaged(TABLE_LOGS, "a key has the wrong size", chat_number);
+    return chunk->chat_number == chat_number ? 0 : STORE_NOT_FOUND;
+}
+
+int database_seek_last_chunk(MDB_cursor *logs, uint64_t chat_number, uint64_t head_seq,
+                             struct database_chunk *chunk)
+{
+    int rc = database_seek_chunk(logs, chat_number, UINT64_MAX, chunk);
+
+    if (rc == STORE_NOT_FOUND)
+        return database_damaged(TABLE_LOGS, "the log is missing", chat_number);
+    if (rc != 0)
+        return rc;
+    if (chunk->damaged || chunk->first_seq > head_seq ||
+        head_seq - chunk->first_seq != chunk->count - 1)
+        return database_damaged(TABLE_LOGS, "the log does not end with the head", chat_number);
+    return 0;
+}
+
+static bool chunk_holds(const struct database_chunk *chunk, uint64_t seq)
+{
+    return seq >= chunk->first_seq && seq - chunk->first_seq < chunk->count;
+}
+
+/* --- pages --- */
+
+static bool grow(void **array, size_t *capacity, size_t needed, size_t item_bytes)
+{
+    size_t wanted = *capacity < 64 ? 64 : *capacity;
+    void *grown;
+
+    if (needed <= *capacity)
+        return true;
+    while (wanted < needed)
+        wanted *= 2;
+    grown = realloc(*array, wanted * item_bytes);
+    if (grown == NULL)
+        return false;
+    *array = grown;
+    *capacity = wanted;
+    return true;
+}
+
+static int append(struct database_page *page, uint64_t seq, const uint8_t *bytes, uint32_t size)
+{
+    void *to = page->bytes;
+    void *entries = page->entries;
+    bool grown = grow(&to, &page->capacity, page->size + size, 1);
+
+    page->bytes = to;
+    grown =
+        grown && grow(&entries, &page->entries_capacity, page->count + 1, sizeof *page->entries);
+    page->entries = entries;
+    if (!grown)
+        return STORE_NO_MEMORY;
+    if (size > 0)
+        memcpy(page->bytes + page->size, bytes, size);
+    page->entries[page->count++] = (struct database_entry){seq, page->size, size};
+    page->size += size;
+    return 0;
+}
+
+void database_page_free(struct database_page *page)
+{
+    free(page->bytes);
+    free(page->entries);
+    memset(page, 0, sizeof *page);
+}
+
+/* --- ranges --- */
+
+struct reading {
+    MDB_cursor *logs;
+    const struct uuid *chat_id;
+    uint64_t chat_number;
+    size_t limit;
+    size_t budget_bytes;
+    struct database_page *page;
+    struct database_chunk chunk;
+    bool done; /* the page is full */
+};
+
+static int lost(const struct reading *reading, uint64_t seq)
+{
+    return database_damaged_message(reading->chat_id, reading->chat_number, seq,
+                                    reading->chunk.damaged ? "the size of a message is wrong"
+                                                           : "the message is missing");
+}
+
+static bool fits(const struct reading *reading, uint32_t size)
+{
+    const struct database_page *page = reading->page;
+    size_t used = page->size + page->count * 8;
+
+    if (page->count == 0)
+        return true;
+    return used <= reading->budget_bytes && (size_t)size + 8 <= reading->budget_bytes - used;
+}
+
+static int take(struct reading *reading, uint64_t seq)
+{
+    const uint8_t *bytes;
+    uint32_t size;
+    int rc;
+
+    if (!database_decode_message(&reading->chunk, (size_t)(seq - reading->chunk.first_seq), &bytes,
+                                 &size))
+        return database_damaged_message(reading->chat_id, reading->chat_number, seq,
+                                        "the CRC is wrong");
+    if (!fits(reading, size)) {
+        reading->done = true;
+        return 0;
+    }
+    rc = append(reading->page, seq, bytes, size);
+    reading->done = reading->page->count >= reading->limit;
+    return rc;
+}
+
+/* Puts reading->chunk on the one that holds `seq`. */
+static int seek(struct reading *reading, uint64_t seq)
+{
+    int rc = database_seek_chunk(reading->logs, reading->chat_number, seq, &reading->chunk);
+
+    if (rc == STORE_NOT_FOUND) {
+        reading->chunk.damaged = false;
+        return lost(reading, seq);
+    }
+    if (rc == 0 && !chunk_holds(&reading->chunk, seq))
+        return lost(reading, seq);
+    return rc;
+}
+
+/* Moves to the neighbouring chunk, which has to hold `seq` next to what was read. */
+static int step(struct reading *reading, MDB_cursor_op direction, uint64_t seq)
+{
+    struct database_row row;
+    MDB_val key = {0, NULL};
+    MDB_val value = {0, NULL};
+    int rc;
+
+    if (direction == MDB_NEXT && reading->chunk.damaged)
+        return lost(reading, seq);
+    rc = mdb_cursor_get(reading->logs, &key, &value, direction);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return database_read_status(rc, TABLE_LOGS);
+    row = database_row_of(&key, &value);
+    reading->chunk.damaged = false;
+    if (rc == MDB_NOTFOUND || !database_open_chunk(&row, &reading->chunk) ||
+        reading->chunk.chat_number != reading->chat_number ||
+        (direction == MDB_NEXT && reading->chunk.first_seq != seq) ||
+        !chunk_holds(&reading->chunk, seq))
+        return lost(reading, seq);
+    return 0;
+}
+
+static int read_forwards(struct reading *reading, uint64_t first, uint64_t last)
+{
+    uint64_t seq = first;
+    int rc = seek(reading, seq);
+
+    while (rc == 0) {
+        rc = take(reading, seq);
+        if (rc != 0 || reading->done || seq == last)
+            break;
+        seq++;
+        if (!chunk_holds(&reading->chunk, seq))
+            rc = step(reading, MDB_NEXT, seq);
+    }
+    return rc;
+}
+
+static int read_backwards(struct reading *reading, uint64_t first, uint64_t last)
+{
+    uint64_t seq = last;
+    int rc = seek(reading, seq);
+
+    while (rc == 0) {
+        rc = take(reading, seq);
+        if (rc != 0 || reading->done || seq == first)
+            break;
+        seq--;
+        if (!chunk_holds(&reading->chunk, seq))
+            rc = step(reading, MDB_PREV, seq);
+    }
+    return rc;
+}
+
+int database_read_log(struct database_snapshot *snapshot, const struct uuid *chat_id,
+                      uint64_t chat_number, uint64_t from_seq, uint64_t before_seq, size_t limit,
+                      size_t budget_bytes, bool backwards, struct database_page *page)
+{
+    struct reading reading;
+    uint64_t first = from_seq > 0 ? from_seq : 1;
+    uint64_t last = before_seq > 0 ? before_seq - 1 : 0;
+    uint64_t head_seq;
+    int rc = database_read_head(snapshot->txn, snapshot->database, chat_number, &head_seq);
+
+    if (rc != 0)
+        return rc == STORE_NOT_FOUND ? 0 : rc;
+    if (last > head_seq)
+        last = head_seq;
+    if (first > last || page->count >= limit)
+        return 0;
+    reading.logs = snapshot->logs;
+    reading.chat_id = chat_id;
+    reading.chat_number = chat_number;
+    reading.limit = limit;
+    reading.budget_bytes = budget_bytes;
+    reading.page = page;
+    reading.done = false;
+    return backwards ? read_backwards(&reading, first, last) : read_forwards(&reading, first, last);
+}
