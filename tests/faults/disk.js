@@ -16,7 +16,13 @@ process.on('exit', () => {
   for (const disk of disks) disk.abandon();
 });
 
-// False when there is no space; what fitted is written.
+// Both are false when there is no space.
+function allocate(file, size) {
+  const { size: offset } = fs.statSync(file);
+  return spawnSync('fallocate', ['-o', String(offset), '-l', String(size), file]).status === 0;
+}
+
+
 function write(handle, piece) {
   try {
     return fs.writeSync(handle, piece) === piece.length;
@@ -78,14 +84,13 @@ class Disk {
     return bavail * bsize;
   }
 
-  // Takes all the space there is, but for `spare` bytes.
-  fill(spare = 0) {
+  // Takes all the space there is: most of it at once, the rest by the page.
+  fill() {
     const handle = fs.openSync(this.#ballast, 'a');
+    const page = Buffer.alloc(4096, 1);
     try {
-      for (const size of [1 << 20, 1 << 16, 4096]) {
-        const piece = Buffer.alloc(size, 1);
-        while (this.free >= spare + size && write(handle, piece)) { /* until it does not fit */ }
-      }
+      while (this.free > 1 << 20 && allocate(this.#ballast, this.free - (1 << 19))) { /* again */ }
+      while (write(handle, page)) { /* until it does not fit */ }
     } finally {
       fs.closeSync(handle);
     }

@@ -226,8 +226,10 @@ class Load {
     this.paused = null;
   }
 
+  // Returns when the first chats are made; without a service, only when it is stopped.
   async start() {
     for (let i = 0; i < this.chats; i++) await this.#chat(this.clients[0], i);
+    if (this.judge.chats.size === 0) return this;
     // One follower sees the events of all chats.
     this.subscriptions.push(this.clients[0].connection.subscribe('chat.events.default.*', {
       callback: (error, event) => {
@@ -268,7 +270,7 @@ class Load {
     this.stopping = true;
     if (this.paused) this.resume();
     for (const subscription of this.subscriptions) subscription.unsubscribe();
-    await this.working.catch(() => {});
+    if (this.working) await this.working.catch(() => {});
     this.ok();
   }
 
