@@ -399,6 +399,7 @@ static int commit(struct settling *settling)
 {
     int rc;
 
+    atomic_fetch_add(&settling->database->commits, 1);
     errno = 0;
     rc = mdb_txn_commit(settling->txn);
     if (rc == EIO && errno != EIO)
