@@ -147,19 +147,19 @@ static int open_store(struct service *service)
 /* Two tokens or three are all methods in all namespaces, and no events, which have four. */
 static void set_subjects(struct service *service)
 {
-    struct broker_subject *subject = service->subjects;
-    struct broker_subject requests = {
+    const struct broker_subject requests = {
         .queue_group = SERVICE_QUEUE_GROUP, .data = service, .receive = on_request};
+    struct broker_subject *subjects = service->subjects;
 
+    subjects[0] = requests;
+    subjects[0].subject = "chat.*";
+    subjects[1] = requests;
+    subjects[1].subject = "chat.*.*";
     monitor_init(&service->monitor, service);
-    requests.subject = "chat.*";
-    *subject++ = requests;
-    requests.subject = "chat.*.*";
-    *subject++ = requests;
     for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
-        *subject++ = (struct broker_subject){.subject = service->monitor.subjects[i],
-                                             .data = &service->monitor,
-                                             .receive = monitor_receive};
+        subjects[2 + i] = (struct broker_subject){.subject = service->monitor.subjects[i],
+                                                  .data = &service->monitor,
+                                                  .receive = monitor_receive};
 }
 
 /* Nothing happens on the connection before the loop runs. */
