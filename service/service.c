@@ -52,13 +52,18 @@ bool service_is_congested(const struct service *service)
 
 /* ---- Stopping ---- */
 
+static void unwatch_signals(struct service *service)
+{
+    uv_close((uv_handle_t *)&service->terminate, NULL);
+    uv_close((uv_handle_t *)&service->interrupt, NULL);
+}
+
 static void store_closed(void *data)
 {
     struct service *service = data;
 
     service->stage = SERVICE_CLOSED;
-    uv_close((uv_handle_t *)&service->terminate, NULL);
-    uv_close((uv_handle_t *)&service->interrupt, NULL);
+    unwatch_signals(service);
 }
 
 static void replies_taken(void *data)
@@ -174,6 +179,14 @@ static void watch_signal(struct service *service, uv_signal_t *handle, int signa
     uv_signal_start(handle, on_signal, signal_number);
 }
 
+/* From the first moment on, so that a signal during recovery is one to stop well, after it. */
+static void watch_signals(struct service *service)
+{
+    watch_signal(service, &service->terminate, SIGTERM);
+    watch_signal(service, &service->interrupt, SIGINT);
+    signal(SIGPIPE, SIG_IGN);
+}
+
 static void close_broker(struct service *service)
 {
     broker_close(service->broker);
@@ -186,20 +199,25 @@ int service_start(struct service *service, uv_loop_t *loop, const struct setting
     service->loop = loop;
     service->settings = settings;
     service->started_ms = uv_now(loop);
-    signal(SIGPIPE, SIG_IGN);
+    watch_signals(service);
     LOG_INFO("starting", log_text("version", CHAT_VERSION), log_i64("pid", getpid()),
              log_text("data_dir", settings->store.directory));
     if (connect_broker(service) != 0)
-        return -1;
-    if (open_store(service) != 0) {
-        close_broker(service);
-        return -1;
-    }
+        goto err_after_signals;
+    if (open_store(service) != 0)
+        goto err_after_broker;
     arena_init(&service->request_arena, CODEC_ARENA_BYTES);
     arena_init(&service->reply_arena, REPLY_ARENA_BYTES);
-    watch_signal(service, &service->terminate, SIGTERM);
-    watch_signal(service, &service->interrupt, SIGINT);
     return 0;
+
+err_after_broker:
+    unwatch_signals(service);
+    close_broker(service);
+    return -1;
+err_after_signals:
+    unwatch_signals(service);
+    uv_run(service->loop, UV_RUN_DEFAULT);
+    return -1;
 }
 
 void service_free(struct service *service)
