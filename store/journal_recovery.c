@@ -268,7 +268,7 @@ static int load_segment(struct reading *reading, unsigned slot, struct walk *wal
 {
     struct journal_recovered *result = reading->result;
     struct journal_header header = {0};
-    size_t size;
+    size_t size = 0;
     int status = load_slot(reading, slot, &result->bytes, &size);
 
     if (status != STORE_OK)
@@ -335,7 +335,7 @@ static int replay_record(const struct reading *reading, const struct journal_ent
 /* Replays until `end_lsn` is expected, or the expected record is not there. */
 static int walk_records(const struct reading *reading, struct walk *walk, uint64_t end_lsn)
 {
-    struct journal_entry entry;
+    struct journal_entry entry = {0};
 
     while (walk->expected_lsn != end_lsn && next_record(reading, walk, &entry)) {
         if (entry.durable_lsn != walk->batch_durable_lsn) {
