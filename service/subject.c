@@ -1,6 +1,6 @@
 /*
- * A subject is dot-separated tokens. The subscriptions chat.* and chat.*.* let two or three of them
- * through, none empty; nothing here relies on that.
+ * A subject is dot-separated tokens: chat, a method, maybe a namespace. What follows the method is
+ * the namespace as a whole, so that one with a dot in it is refused for its dot.
  *
  * Events are published under subjects that are put together here from a checked namespace and a
  * UUID only: the client library writes a subject to the broker as it is, so that a space or a line

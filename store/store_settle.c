@@ -233,7 +233,7 @@ static void on_tick(uv_timer_t *timer)
     }
     if (store->prepare_failed_full)
         prepare_start(store);
-    if (store->settle_failed_full && !store->settling)
+    if (store->settle_failed_full && !store->settling && state_settle_allowed(&store->state))
         settle_start(store);
     tick_update(store);
 }

@@ -1158,7 +1158,7 @@ static void *read_newest(void *data)
 
 static void test_readers_while_settling(void **state)
 {
-    enum { READERS = 4 };
+    enum { READERS = 8 }; /* more than there are processors: they are to be held up */
     struct fixture *fixture = *state;
     struct reader readers[READERS];
     pthread_t threads[READERS];
