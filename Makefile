@@ -33,7 +33,10 @@ BUILD := build$(if $(variant),/$(variant))
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef \
 	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 $(WERROR)
-SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all)
+# clang 17 and newer mind that protobuf-c calls its init functions through a pointer to a generic
+# one; gcc does not know that check.
+SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
+	$(if $(findstring clang,$(CC)),-fno-sanitize=function))
 LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread
 
 COMPILE = $(CC) -std=c17 -I. -I$(BUILD)/generated -D_GNU_SOURCE -fno-omit-frame-pointer \
@@ -57,18 +60,14 @@ PROGRAMS = $(patsubst %_main.c,$(BUILD)/bin/%,$(notdir $(MAINS)))
 TEST_SOURCES = $(wildcard tests/unit/*.c)
 TEST_HELPERS = $(call objects,$(filter-out tests/unit/test_%,$(TEST_SOURCES)))
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(TEST_SOURCES)))
-FAULT_SOURCES = $(wildcard tests/faults/*.c)
-FAULT_TOOLS = $(patsubst %.c,$(BUILD)/%,$(filter-out %/shim.c,$(FAULT_SOURCES))) \
-	$(BUILD)/tests/faults/shim.so
-OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) \
-	$(call objects,$(MAINS) $(TEST_SOURCES) $(FAULT_SOURCES))
+OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(call objects,$(MAINS) $(TEST_SOURCES))
 
 # A word and the file that is made, instead of the command line.
 say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $@';))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all run test unit unit-programs integration faults fault-tools lint format check-readme \
+.PHONY: help all run test unit unit-programs integration lint format check-readme \
 	dependencies test-dependencies install uninstall clean
 
 all: $(PROGRAMS)
@@ -79,6 +78,7 @@ help:
 	@echo 'make run                install what is missing, build, and run the service here'
 	@echo 'make test               install what is missing, build, and run every test'
 	@echo 'make unit               unit tests; TESTS="test_uuid test_log" for some of them'
+	@echo 'make simulation         the store in a simulated world, from CHAT_SIMULATION_SEEDS'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
 	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: an hour;'
 	@echo '                        FAULTS=short: minutes; TESTS="name" for some of them'
@@ -126,13 +126,8 @@ $(BUILD)/tests/unit/test_%: test_library = -lcmocka
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_HELPERS) $(LIBRARY)
 	$(link)
 
-# The fault tests' programs, and the library that is loaded in front of libc.
-$(BUILD)/tests/faults/shim.so: CFLAGS += -fPIC
-$(BUILD)/tests/faults/shim.so: $(BUILD)/tests/faults/shim.o
-	@mkdir -p $(@D)
-	$(call say,LINK)$(LINK) -shared -o $@ $< -ldl
-$(BUILD)/tests/faults/%: $(BUILD)/tests/faults/%.o $(LIBRARY)
-	$(link)
+include tests/simulation/rules.mk
+include tests/faults/rules.mk
 
 -include $(OBJECTS:.o=.d)
 
@@ -155,13 +150,6 @@ unit: unit-programs
 integration: all
 	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' tests/run-node.sh \
 		$(call selected,$(basename $(basename $(wildcard tests/integration/*.test.js tests/interop/*.test.js))))
-
-FAULTS = long
-fault-tools: $(FAULT_TOOLS)
-faults: all fault-tools
-	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' CHAT_FAULTS='$(FAULTS)' CHAT_TEST_KIND='fault tests' \
-		CHAT_TEST_TIMEOUT_S='$(if $(filter short,$(FAULTS)),900,10800)' tests/run-node.sh \
-		$(call selected,$(basename $(basename $(wildcard tests/faults/*.test.js))))
 
 lint: $(GENERATED)
 	@tests/lint.sh
