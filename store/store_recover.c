@@ -4,7 +4,9 @@
  * again, in one snapshot: nothing settles meanwhile.
  *
  * A record that cannot be applied (of an unknown kind, or for a chat that is not there) stops it:
- * the journal and the database do not belong together, and nothing has been changed.
+ * the journal and the database do not belong together, and nothing has been changed. So does one
+ * whose lookup meets damage: it may have been acknowledged before the damage came, or be a retry,
+ * or have been refused for the damage; each gives the messages behind it other seqs.
  */
 #include "store/store_internal.h"
 
@@ -127,14 +129,11 @@ static int recover_send(struct recovery *recovery, const struct journal_record *
     if (status != 0)
         return corrupt(recovery, record, "its chat could not be looked up", status);
     status = recover_client(recovery, chat, digest, &found);
-    if (status == 0) {
+    if (status == 0)
         status =
             state_apply_send(state, chat, digest, record->payload, record->size, &found, &result);
-    } else if (status == STORE_CORRUPT) {
-        /* It was refused for this damage the first time, too. */
-        state_apply_nothing(state);
-        status = 0;
-    }
+    else if (status == STORE_CORRUPT)
+        status = corrupt(recovery, record, "its client id could not be looked up", status);
     state_unpin(state, chat);
     return status;
 }
