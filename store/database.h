@@ -28,6 +28,35 @@ struct database_meta {
     uint64_t chat_number_last; /* chats are numbered 1, 2, 3, … in the order of their making */
 };
 
+/* How much of the file's pages is looked at before LMDB opens it: see database_pages.h. */
+enum database_check {
+    DATABASE_CHECK_AUTO, /* FULL up to DATABASE_CHECK_FULL_BYTES_MAX, then QUICK */
+    DATABASE_CHECK_QUICK,
+    DATABASE_CHECK_FULL,
+    DATABASE_CHECK_NONE, /* for a file that another process has open, and has checked */
+};
+
+/* Less than half a second when the file is in memory: its pages are checked at 2 to 3 GiB a second.
+ */
+#define DATABASE_CHECK_FULL_BYTES_MAX ((uint64_t)1 << 30)
+
+enum database_access {
+    DATABASE_WRITE,       /* and read; one process at a time */
+    DATABASE_READ_ALONE,  /* nobody writes meanwhile, as the caller has seen to; changes nothing */
+    DATABASE_READ_BESIDE, /* beside the process that writes; takes a place among LMDB's readers */
+};
+
+struct database_options {
+    const char *directory;
+    uint64_t map_bytes;
+    enum database_check check;
+    enum database_access access;
+};
+
+/* As database_open below. Reading only, a file that is missing is STORE_NOT_FOUND. */
+int database_open_with(struct database **database, const struct database_options *options,
+                       struct store_failure *failure);
+
 /*
  * Opens `directory`/chats.mdb or makes it with a new store id. A file that is shorter than its own
  * meta page says, or of another format version, is refused and left as it is. `map_bytes` bounds
