@@ -3,6 +3,10 @@
  * since Chat-User and chat-user may both be there, and whoever may set one of them must not be able
  * to hide the other. Headers that cannot be read are refused for the same reason: one of them might
  * have been a Chat-User, without which the caller would be trusted with everything.
+ *
+ * The library skips line ends, too, where it looks for a value: a header without one swallows the
+ * line behind it, name and all, which then is a header no more. So values are looked into for the
+ * names that mean something here, and what is found counts as if it stood alone.
  */
 #include "service/headers.h"
 
@@ -11,6 +15,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define USER "Chat-User"
+#define TYPE "Content-Type"
 #define JSON_TYPE "application/json"
 #define WHITE " \t"
 
@@ -25,23 +31,53 @@ bool headers_is_json(const char *content_type)
     return *rest == '\0' || *rest == ';';
 }
 
-static int set_acting_user(const char *const *values, int count, struct request_headers *headers,
+static int set_acting_user(const char *value, struct request_headers *headers,
                            struct chat_error *error)
 {
-    if (count != 1 || headers->acting_user != NULL)
+    if (headers->acting_user != NULL)
         return chat_error_set(error, CHAT_INVALID_USER_ID,
                               "header Chat-User is given more than once; give one user id");
-    headers->acting_user = values[0] == NULL ? "" : values[0];
-    return codec_check_user_id(headers->acting_user, strlen(headers->acting_user),
-                               "header Chat-User", error);
+    headers->acting_user = value;
+    return codec_check_user_id(value, strlen(value), "header Chat-User", error);
 }
 
-static void set_format(const char *const *values, int count, struct request_headers *headers)
+static int take_header(const char *name, const char *value, struct request_headers *headers,
+                       struct chat_error *error)
 {
-    for (int i = 0; i < count; i++) {
-        if (values[i] != NULL && headers_is_json(values[i]))
-            headers->format = CODEC_JSON;
-    }
+    if (strcasecmp(name, USER) == 0)
+        return set_acting_user(value, headers, error);
+    if (strcasecmp(name, TYPE) == 0 && headers_is_json(value))
+        headers->format = CODEC_JSON;
+    return 0;
+}
+
+/* What follows `name` and a colon at the start of `value`; NULL when it starts otherwise. */
+static const char *swallowed(const char *value, const char *name)
+{
+    size_t size = strlen(name);
+
+    if (strncasecmp(value, name, size) != 0)
+        return NULL;
+    value += size + strspn(value + size, WHITE);
+    return *value == ':' ? value + 1 + strspn(value + 1, WHITE) : NULL;
+}
+
+/* One line is swallowed at most: what is inside is not looked into again. */
+static int read_value(const char *name, const char *value, struct request_headers *headers,
+                      struct chat_error *error)
+{
+    const char *user = swallowed(value, USER);
+    const char *type = swallowed(value, TYPE);
+    int result;
+
+    if (user == NULL && type == NULL)
+        return take_header(name, value, headers, error);
+    if (type != NULL)
+        take_header(TYPE, type, headers, error);
+    result = take_header(name, "", headers, error);
+    if (user != NULL && result == 0)
+        result = take_header(USER, user, headers, error);
+    return result;
 }
 
 static int unreadable(struct chat_error *error)
@@ -59,25 +95,18 @@ static bool is_name(const char *key)
     return *c == '\0' && c != key;
 }
 
-/* Takes in the values of one header name, if it means anything here. */
+/* Takes in the values of one header name, if they mean anything here. */
 static int read_key(natsMsg *message, const char *key, struct request_headers *headers,
                     struct chat_error *error)
 {
-    bool user = strcasecmp(key, "Chat-User") == 0;
     const char **values = NULL;
     int count = 0;
     int result = 0;
 
-    if (!is_name(key))
+    if (!is_name(key) || natsMsgHeader_Values(message, key, &values, &count) != NATS_OK)
         return unreadable(error);
-    if (!user && strcasecmp(key, "Content-Type") != 0)
-        return 0;
-    if (natsMsgHeader_Values(message, key, &values, &count) != NATS_OK)
-        return unreadable(error);
-    if (user)
-        result = set_acting_user(values, count, headers, error);
-    else
-        set_format(values, count, headers);
+    for (int i = 0; i < count && result == 0; i++)
+        result = read_value(key, values[i] == NULL ? "" : values[i], headers, error);
     free((void *)values);
     return result;
 }

@@ -109,8 +109,8 @@ static size_t fill_store_table(struct store_options *o, struct option *table)
         NUMBER("journal-segments", "CHAT_JOURNAL_SEGMENTS", &o->segments_max, 2, 65536,
                "Most journal segments."),
         BYTES("tail-bytes", "CHAT_TAIL_BYTES", &o->tail_bytes_max, MIB, 0,
-              "Most bytes of messages in memory that are not in the database yet; past it requests "
-              "are refused as overloaded."),
+              "Most bytes of messages in memory that are not in the database yet; past it, writes wait "
+              "until it is written."),
         BYTES("chat-cache-bytes", "CHAT_CHAT_CACHE_BYTES", &o->chat_cache_bytes_max, 0, 0,
               "Memory for what is known of idle chats."),
         BYTES("settle-bytes", "CHAT_SETTLE_BYTES", &o->settle_bytes, 1, 0,

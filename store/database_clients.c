@@ -298,17 +298,6 @@ static int find_recent(const struct adding *adding, struct bucket *bucket)
     return open_bucket(TABLE_RECENT, &row, adding->chat_number, bucket);
 }
 
-static int check_apart(const struct adding *adding, const struct database_message *messages,
-                       size_t count, const struct bucket *bucket)
-{
-    uint64_t seq;
-
-    for (size_t i = 0; i < count; i++)
-        if (database_search_bucket(&bucket->row, bucket->count, messages[i].client_digest, &seq))
-            return refuse(adding, messages[i].seq);
-    return 0;
-}
-
 static int check_distinct(const struct adding *adding, const struct database_message *messages,
                           size_t count)
 {
@@ -354,10 +343,8 @@ static int replace_recent(const struct adding *adding, const struct database_mes
                           size_t count, const struct bucket *recent)
 {
     struct bucket none = {0};
-    int rc = check_apart(adding, messages, count, recent);
+    int rc = reserve(adding, recent->count);
 
-    if (rc == 0)
-        rc = reserve(adding, recent->count);
     if (rc != 0)
         return rc;
     for (size_t i = 0; i < recent->count; i++)

@@ -271,9 +271,7 @@ static int step(struct reading *reading, MDB_cursor_op direction, uint64_t seq)
     row = database_row_of(&key, &value);
     reading->chunk.damaged = false;
     if (rc == MDB_NOTFOUND || !database_open_chunk(&row, &reading->chunk) ||
-        reading->chunk.chat_number != reading->chat_number ||
-        (direction == MDB_NEXT && reading->chunk.first_seq != seq) ||
-        !chunk_holds(&reading->chunk, seq))
+        reading->chunk.chat_number != reading->chat_number || !chunk_holds(&reading->chunk, seq))
         return lost(reading, seq);
     return 0;
 }

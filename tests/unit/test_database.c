@@ -3,6 +3,7 @@
  * is refused. Damage is done to the file with LMDB's own calls, or to its bytes.
  */
 #include "base/log.h"
+#include "store/crc32c.h"
 #include "store/database.h"
 #include "store/database_rows.h"
 
@@ -13,6 +14,7 @@
 /* cmocka wants those four first. */
 #include <cmocka.h>
 
+#include <endian.h>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
@@ -582,7 +584,7 @@ static void test_used_clients_refused(void **state)
     for (uint64_t seq = 1; seq <= head; seq += 30)
         assert_int_equal(settle_range(fixture, 1, seq, seq + 30, 60), 0);
     for (uint64_t used = 1; used <= head + 1; used += 20) {
-        for (size_t count = 2; count <= 82; count += 80) {
+        for (size_t count = 2; count <= 82; count += 40) {
             struct database_message *messages = calloc(count, sizeof *messages);
             struct database_batch batch = {
                 .messages = messages, .message_count = count, .settled_lsn = 99};
@@ -1218,6 +1220,36 @@ static void test_chunk_rows(void **state)
     free((void *)(uintptr_t)message.bytes);
 }
 
+/* The format: whoever changes these bytes has a new version of it. */
+static void test_row_bytes(void **state)
+{
+    static const uint8_t head[] = {0, 0, 0, 0, 0, 0, 1, 2};
+    static const uint8_t client[] = {0xAA, 1,  2,  3,  4, 5, 6, 7, 8, 9, 10, 11,
+                                     12,   13, 14, 15, 0, 0, 0, 0, 0, 0, 0,  9};
+    struct database_client one = {{0xAA, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, 9};
+    struct database_message message = {
+        .chat_number = 0x0102, .seq = 3, .bytes = (const uint8_t *)"hey", .size = 3};
+    uint8_t row[DATABASE_ROW_BYTES_MAX];
+    uint8_t key[DATABASE_LOG_KEY_BYTES];
+    /* Of the key 0x0102, 3, the size 3 and "hey". */
+    static const uint8_t covered[] = {0, 0, 0, 0, 0, 0, 1, 2, 0,   0,   0,  0,
+                                      0, 0, 0, 3, 0, 0, 0, 3, 'h', 'e', 'y'};
+    uint32_t crc = htobe32(crc32c(0, covered, sizeof covered));
+
+    (void)state;
+    assert_int_equal(database_encode_head(row, 5, 0x0102), 12);
+    assert_memory_equal(row, head, sizeof head);
+    assert_int_equal(database_encode_bucket(row, key, 8, &one, 1, 0), 28);
+    assert_memory_equal(row, client, sizeof client);
+    assert_int_equal(database_encode_bucket(row, key, 8, &one, 1, 85), 2044);
+    database_log_key(key, 0x0102, 3);
+    assert_memory_equal(key, covered, sizeof key);
+    database_encode_message(row, &message);
+    assert_memory_equal(row, covered + 16, 4);
+    assert_memory_equal(row + 4, &crc, 4);
+    assert_memory_equal(row + 8, "hey", 3);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -1248,6 +1280,7 @@ int main(void)
         TEST(test_disk_full),
         TEST(test_readers_while_settling),
         cmocka_unit_test(test_chunk_rows),
+        cmocka_unit_test(test_row_bytes),
     };
 #undef TEST
     /* Damage is logged, as it should be, and here there is much of it. */

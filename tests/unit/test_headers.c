@@ -126,6 +126,27 @@ static void a_name_that_is_no_name_is_refused(void **state)
     assert_int_equal(error.reason, CHAT_MALFORMED);
 }
 
+/* So the library reads a header without a value: the line behind it becomes the value. */
+static void a_header_without_a_value_hides_no_other(void **state)
+{
+    struct request_headers headers;
+    struct chat_error error;
+
+    add(*state, "Traceparent", "Chat-User: Ann");
+    add(*state, "Tracestate", "content-type :application/json");
+    assert_int_equal(headers_read(*state, &headers, &error), 0);
+    assert_int_equal(headers.format, CODEC_JSON);
+    assert_string_equal(headers.acting_user, "Ann");
+    add(*state, "Chat-User", "Ann");
+    assert_refused(*state);
+}
+
+static void a_user_without_a_value_is_no_user_either(void **state)
+{
+    add(*state, "Chat-User", "Content-Type: application/json");
+    assert_refused(*state);
+}
+
 #define with_message(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -139,6 +160,8 @@ int main(void)
         with_message(an_empty_user_is_no_user),
         with_message(a_user_is_checked_as_in_requests),
         with_message(a_name_that_is_no_name_is_refused),
+        with_message(a_header_without_a_value_hides_no_other),
+        with_message(a_user_without_a_value_is_no_user_either),
     };
     return cmocka_run_group_tests(tests, open_library, close_library);
 }

@@ -349,6 +349,26 @@ static void test_damage_in_settled_records(void **state)
     copy_free(&copy);
 }
 
+/* Records 4 to 6 are one batch. Behind damage to settled records it is not taken for torn. */
+static void test_damage_from_settled_records_on(void **state)
+{
+    struct rig *rig = *state;
+    struct copy copy;
+    size_t total, start;
+    unsigned last;
+
+    assert_int_equal(rig_append(rig, 3, 100), STORE_OK);
+    assert_int_equal(rig_append(rig, 3, 100), STORE_OK);
+    rig_close(rig);
+    copy_take(&copy, rig->directory);
+    last = copy_last(&copy);
+    start = copy_find(&copy, last, rig, 4, &total);
+    memset(copy.files[last].bytes + start, 0xee, 2 * total);
+    rig->settled_lsn = 4;
+    assert_refused(rig, &copy, STORE_CORRUPT);
+    copy_free(&copy);
+}
+
 static void test_missing_segment(void **state)
 {
     struct rig *rig = *state;
@@ -385,6 +405,20 @@ static void test_cut_file(void **state)
         }
         copy.files[file].size = whole;
     }
+    copy_free(&copy);
+}
+
+static void test_grown_file(void **state)
+{
+    struct rig *rig = *state;
+    struct copy copy;
+
+    fill_three_segments(rig, &copy);
+    copy.files[2].size = MIB + 4096;
+    copy.files[2].bytes = realloc(copy.files[2].bytes, copy.files[2].size);
+    assert_non_null(copy.files[2].bytes);
+    memset(copy.files[2].bytes + MIB, 0, 4096);
+    assert_refused(rig, &copy, STORE_CORRUPT);
     copy_free(&copy);
 }
 
@@ -441,6 +475,37 @@ static void test_segment_begun(void **state)
             assert_int_equal(rig_append(rig, 1, 500000), STORE_OK);
             prepare(rig);
         }
+        rig_close(rig);
+    }
+    copy_free(&copy);
+}
+
+/* A segment that was begun and holds nothing must not stand beside the one that begins with the
+ * same record after it, be it because another one is taken first or because it is too small. */
+static void test_segment_begun_is_given_back(void **state)
+{
+    static const uint64_t sizes[] = {MIB, 2 * MIB};
+    struct rig *rig = *state;
+    struct copy copy;
+    struct journal_header header = {
+        .version = JOURNAL_FORMAT_VERSION, .segment_bytes = MIB, .first_lsn = 4};
+
+    assert_int_equal(rig_append(rig, 3, 100), STORE_OK);
+    prepare(rig);
+    rig_close(rig);
+    copy_take(&copy, rig->directory);
+    copy_file(&copy, rig->directory, "0002.seg");
+    snprintf(copy.files[2].name, sizeof copy.files[2].name, "0003.seg");
+    memcpy(header.store_id, rig->store_id, sizeof header.store_id);
+    journal_format_write_header(copy.files[2].bytes, &header);
+    for (unsigned i = 0; i < 2; i++) {
+        rig->options.segment_bytes = sizes[i];
+        rig->acked_lsn = rig->pending_lsn = 3;
+        copy_restore(&copy, rig->directory);
+        rig_reopen(rig);
+        assert_int_equal(rig_append(rig, 1, (uint32_t)sizes[i] - 8192), STORE_OK);
+        rig_reopen(rig);
+        assert_int_equal(rig->recovery.records, 4);
         rig_close(rig);
     }
     copy_free(&copy);
@@ -630,10 +695,13 @@ int main(void)
         TEST(test_damaged_record_is_refused),
         TEST(test_damage_in_an_earlier_segment),
         TEST(test_damage_in_settled_records),
+        TEST(test_damage_from_settled_records_on),
         TEST(test_missing_segment),
         TEST(test_cut_file),
+        TEST(test_grown_file),
         TEST(test_damaged_header),
         TEST(test_segment_begun),
+        TEST(test_segment_begun_is_given_back),
         TEST(test_duplicate_segment),
         TEST(test_other_store_and_other_version),
         TEST(test_journal_ends_before_settled),

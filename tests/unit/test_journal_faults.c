@@ -39,6 +39,15 @@ struct disk {
     char renamed[32]; /* a new name that may be gone after a crash */
 };
 
+/* Recovery relies on it: no record is written behind a header that is not synced. */
+static void assert_header_synced(const struct disk *disk, const struct lost_write *record)
+{
+    if (strstr(record->path, ".seg") == NULL || record->offset < JOURNAL_SEGMENT_HEADER_BYTES)
+        return;
+    for (unsigned i = 0; i < disk->write_count; i++)
+        assert_false(disk->writes[i].inode == record->inode && disk->writes[i].offset == 0);
+}
+
 static void remember_write(struct disk *disk, const struct disk_event *event)
 {
     struct lost_write *write = &disk->writes[disk->write_count++];
@@ -55,6 +64,7 @@ static void remember_write(struct disk *disk, const struct disk_event *event)
     assert_int_equal(fstat(event->fd, &status), 0);
     write->inode = status.st_ino;
     write->offset = event->offset;
+    assert_header_synced(disk, write);
     write->size = event->size;
     write->old = calloc(1, event->size);
     assert_non_null(write->old);
@@ -294,6 +304,53 @@ static void test_interrupted_and_short_calls(void **state)
     rig_free(&rig);
 }
 
+/*
+ * After a failed sync the system may show bytes that are not on disk and take them for clean. So
+ * what recovery finds of the last batch it must write again, or a sync is worth nothing.
+ */
+struct rewrite_watch {
+    bool refuse_sync;
+    const uint8_t *batch;
+    size_t batch_bytes;
+    enum { NOT_WRITTEN, WRITTEN, SYNCED } seen;
+};
+
+static int watch_rewrite(void *data, struct disk_event *event)
+{
+    struct rewrite_watch *watch = data;
+
+    if (event->call == DISK_DATASYNC && watch->refuse_sync)
+        return EIO;
+    if (event->call == DISK_WRITE && event->size == watch->batch_bytes &&
+        memcmp(event->bytes, watch->batch, event->size) == 0)
+        watch->seen = WRITTEN;
+    if (event->call == DISK_DATASYNC && watch->seen == WRITTEN)
+        watch->seen = SYNCED;
+    return 0;
+}
+
+static void test_last_batch_is_written_again(void **state)
+{
+    struct rewrite_watch watch = {.seen = NOT_WRITTEN};
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig);
+    rig_reopen(&rig);
+    assert_int_equal(rig_append(&rig, 2, 100), STORE_OK);
+    disk_set_hook(watch_rewrite, &watch);
+    watch.refuse_sync = true;
+    assert_int_equal(rig_append(&rig, 3, 50), STORE_IO);
+    watch.refuse_sync = false;
+    watch.batch = rig.batch.bytes;
+    watch.batch_bytes = 3 * journal_record_bytes(50);
+    rig_reopen(&rig);
+    assert_int_equal(rig.recovery.records, 5);
+    assert_int_equal(watch.seen, SYNCED);
+    disk_set_hook(NULL, NULL);
+    rig_free(&rig);
+}
+
 /* --- a full disk --- */
 
 struct full_disk {
@@ -511,6 +568,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_call_fails),
         cmocka_unit_test(test_interrupted_and_short_calls),
+        cmocka_unit_test(test_last_batch_is_written_again),
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_history),
         cmocka_unit_test(test_append_while_another_thread_settles),
