@@ -204,6 +204,16 @@ void database_read_meta(const struct database *database, struct database_meta *m
     *meta = database->totals.meta;
 }
 
+int database_snapshot_meta(struct database_snapshot *snapshot, struct database_meta *meta)
+{
+    struct database_totals totals = {0};
+    uint32_t format;
+    int rc = read_totals(snapshot->txn, snapshot->database, &totals, &format);
+
+    *meta = totals.meta;
+    return rc == STORE_NOT_FOUND ? STORE_CORRUPT : rc;
+}
+
 int database_read_statistics(struct database_snapshot *snapshot,
                              struct database_statistics *statistics)
 {
