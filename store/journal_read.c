@@ -1,14 +1,16 @@
 /*
- * The headers of all segments are read first, then the segments themselves, the newest first:
+ * The headers of all segments are read first, then the segments. Those that another one had
+ * followed by then are complete; the newest is read up to where it has come:
  *
- *     [401 ...        read first: up to where it has come by then
- *     [301 ... 400]   complete, since the one above was begun
- *     [201 ... 300]
  *     [101 ... 200]   may be used again meanwhile, when all of it is settled
+ *     [201 ... 300]
+ *     [301 ... 400]
+ *     [401 ...        up to where it has come by then
  *
  * So the records that are needed make one sequence without holes. A segment whose header has
- * changed between the two readings was settled, or was free. What is begun after the headers were
- * read is not looked at.
+ * changed between the two readings was settled, or was free, and is left out. When two segments are
+ * begun while the headers are read, the first of them may be missed and the second one not: then a
+ * record that was durable is missing, which replaying finds, and the caller reads again.
  *
  * Records are kept as runs: consecutive ones, whole and with the right CRC. Behind the end of a run
  * the rest of the segment is searched for further ones, though none should follow but those of a
@@ -253,21 +255,12 @@ static int read_segment(const struct reading *reading, const struct file *file)
     return rc;
 }
 
-static int newest_first(const void *left, const void *right)
-{
-    const struct file *a = left;
-    const struct file *b = right;
-
-    return (a->first_lsn < b->first_lsn) - (a->first_lsn > b->first_lsn);
-}
-
 /* --- all of it --- */
 
 static int read_all(struct reading *reading)
 {
     int rc = list_files(reading);
 
-    qsort(reading->files, reading->file_count, sizeof *reading->files, newest_first);
     for (size_t i = 0; i < reading->file_count && rc == 0; i++)
         rc = read_segment(reading, &reading->files[i]);
     return rc;
