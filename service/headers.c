@@ -1,12 +1,14 @@
 /*
- * Most requests have no headers: the library says so at once. For others, all keys are looked at,
+ * Most requests have no headers: the library says so at once. For others, all names are looked at,
  * since Chat-User and chat-user may both be there, and whoever may set one of them must not be able
  * to hide the other. Headers that cannot be read are refused for the same reason: one of them might
  * have been a Chat-User, without which the caller would be trusted with everything.
  *
- * The library skips line ends, too, where it looks for a value: a header without one swallows the
- * line behind it, name and all, which then is a header no more. So values are looked into for the
- * names that mean something here, and what is found counts as if it stood alone.
+ * The library's parser has holes that matter here. It skips white space over the end of a line, so
+ * that the value of an empty header is the whole next line, name and all; and it looks for colons
+ * beyond the end of a line, so that a line without one becomes part of the next name. The first is
+ * undone here for the headers that mean something; the second is refused. When the last header is
+ * empty, it reads none at all.
  */
 #include "service/headers.h"
 
@@ -15,9 +17,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define USER "Chat-User"
-#define TYPE "Content-Type"
 #define JSON_TYPE "application/json"
+#define USER_NAME "Chat-User"
+#define TYPE_NAME "Content-Type"
 #define WHITE " \t"
 
 bool headers_is_json(const char *content_type)
@@ -31,61 +33,20 @@ bool headers_is_json(const char *content_type)
     return *rest == '\0' || *rest == ';';
 }
 
-static int set_acting_user(const char *value, struct request_headers *headers,
-                           struct chat_error *error)
-{
-    if (headers->acting_user != NULL)
-        return chat_error_set(error, CHAT_INVALID_USER_ID,
-                              "header Chat-User is given more than once; give one user id");
-    headers->acting_user = value;
-    return codec_check_user_id(value, strlen(value), "header Chat-User", error);
-}
-
-static int take_header(const char *name, const char *value, struct request_headers *headers,
-                       struct chat_error *error)
-{
-    if (strcasecmp(name, USER) == 0)
-        return set_acting_user(value, headers, error);
-    if (strcasecmp(name, TYPE) == 0 && headers_is_json(value))
-        headers->format = CODEC_JSON;
-    return 0;
-}
-
-/* What follows `name` and a colon at the start of `value`; NULL when it starts otherwise. */
-static const char *swallowed(const char *value, const char *name)
-{
-    size_t size = strlen(name);
-
-    if (strncasecmp(value, name, size) != 0)
-        return NULL;
-    value += size + strspn(value + size, WHITE);
-    return *value == ':' ? value + 1 + strspn(value + 1, WHITE) : NULL;
-}
-
-/* One line is swallowed at most: what is inside is not looked into again. */
-static int read_value(const char *name, const char *value, struct request_headers *headers,
-                      struct chat_error *error)
-{
-    const char *user = swallowed(value, USER);
-    const char *type = swallowed(value, TYPE);
-    int result;
-
-    if (user == NULL && type == NULL)
-        return take_header(name, value, headers, error);
-    if (type != NULL)
-        take_header(TYPE, type, headers, error);
-    result = take_header(name, "", headers, error);
-    if (user != NULL && result == 0)
-        result = take_header(USER, user, headers, error);
-    return result;
-}
-
 static int unreadable(struct chat_error *error)
 {
-    return chat_error_set(error, CHAT_MALFORMED, "the headers cannot be read");
+    return chat_error_set(error, CHAT_MALFORMED,
+                          "the headers cannot be read; the last one must not be empty");
 }
 
-/* The library looks for colons across lines: a line without one is then part of the next name. */
+/* When the headers do not say: no protobuf request of ours begins as a JSON object does. */
+static enum codec_format format_of_body(const natsMsg *message)
+{
+    return natsMsg_GetDataLength(message) > 0 && natsMsg_GetData(message)[0] == '{'
+               ? CODEC_JSON
+               : CODEC_PROTOBUF;
+}
+
 static bool is_name(const char *key)
 {
     const char *c = key;
@@ -95,18 +56,63 @@ static bool is_name(const char *key)
     return *c == '\0' && c != key;
 }
 
-/* Takes in the values of one header name, if they mean anything here. */
-static int read_key(natsMsg *message, const char *key, struct request_headers *headers,
-                    struct chat_error *error)
+/* The value in `line` if it is a whole header of this name, or NULL. */
+static const char *value_in_line(const char *line, const char *name)
+{
+    size_t size = strlen(name);
+
+    if (strncasecmp(line, name, size) != 0 || line[size] != ':')
+        return NULL;
+    return line + size + 1 + strspn(line + size + 1, WHITE);
+}
+
+static int take_user(const char *value, struct request_headers *headers, struct chat_error *error)
+{
+    if (headers->acting_user != NULL)
+        return chat_error_set(error, CHAT_INVALID_USER_ID,
+                              "header Chat-User is given more than once; give one user id");
+    headers->acting_user = value;
+    return codec_check_user_id(value, strlen(value), "header Chat-User", error);
+}
+
+/* Takes in one header, if it means anything here. */
+static int take_header(const char *name, const char *value, struct request_headers *headers,
+                       struct chat_error *error)
+{
+    if (strcasecmp(name, USER_NAME) == 0)
+        return take_user(value, headers, error);
+    if (strcasecmp(name, TYPE_NAME) == 0 && headers_is_json(value))
+        headers->format = CODEC_JSON;
+    return 0;
+}
+
+/* The same, when the value may be the next line. */
+static int take_lines(const char *name, const char *value, struct request_headers *headers,
+                      struct chat_error *error)
+{
+    const char *user = value_in_line(value, USER_NAME);
+    const char *type = value_in_line(value, TYPE_NAME);
+
+    if (user == NULL && type == NULL)
+        return take_header(name, value, headers, error);
+    if (user != NULL && take_header(USER_NAME, user, headers, error) != 0)
+        return -1;
+    if (type != NULL && take_header(TYPE_NAME, type, headers, error) != 0)
+        return -1;
+    return take_header(name, "", headers, error);
+}
+
+static int read_name(natsMsg *message, const char *name, struct request_headers *headers,
+                     struct chat_error *error)
 {
     const char **values = NULL;
     int count = 0;
     int result = 0;
 
-    if (!is_name(key) || natsMsgHeader_Values(message, key, &values, &count) != NATS_OK)
+    if (!is_name(name) || natsMsgHeader_Values(message, name, &values, &count) != NATS_OK)
         return unreadable(error);
     for (int i = 0; i < count && result == 0; i++)
-        result = read_value(key, values[i] == NULL ? "" : values[i], headers, error);
+        result = take_lines(name, values[i] == NULL ? "" : values[i], headers, error);
     free((void *)values);
     return result;
 }
@@ -121,12 +127,14 @@ int headers_read(natsMsg *message, struct request_headers *headers, struct chat_
     *headers = (struct request_headers){.format = CODEC_PROTOBUF};
     if (status == NATS_NOT_FOUND)
         return 0;
-    if (status != NATS_OK)
+    if (status != NATS_OK) {
+        headers->format = format_of_body(message);
         return unreadable(error);
+    }
     /* All of them even after a mistake, so that the error is in the right format. */
     for (int i = 0; i < count; i++) {
         struct chat_error ignored;
-        if (read_key(message, keys[i], headers, result == 0 ? error : &ignored) != 0)
+        if (read_name(message, keys[i], headers, result == 0 ? error : &ignored) != 0)
             result = -1;
     }
     free((void *)keys);

@@ -52,13 +52,18 @@ bool service_is_congested(const struct service *service)
 
 /* ---- Stopping ---- */
 
+static void stop_watching_signals(struct service *service)
+{
+    uv_close((uv_handle_t *)&service->terminate, NULL);
+    uv_close((uv_handle_t *)&service->interrupt, NULL);
+}
+
 static void store_closed(void *data)
 {
     struct service *service = data;
 
     service->stage = SERVICE_CLOSED;
-    uv_close((uv_handle_t *)&service->terminate, NULL);
-    uv_close((uv_handle_t *)&service->interrupt, NULL);
+    stop_watching_signals(service);
 }
 
 static void replies_taken(void *data)
@@ -139,22 +144,27 @@ static int open_store(struct service *service)
     return 0;
 }
 
-/* Two tokens or three are all methods in all namespaces, and no events, which have four. */
+/*
+ * Two tokens or three are all methods in all namespaces, and no events, which have four. More of
+ * them behind a method of ours is a namespace with a dot in it: whoever sends that is to be told.
+ */
+static const char *const request_subjects[SERVICE_REQUEST_SUBJECTS] = {
+    "chat.*", "chat.*.*", "chat.New.*.>", "chat.Send.*.>", "chat.History.*.>"};
+
 static void set_subjects(struct service *service)
 {
-    struct broker_subject *subject = service->subjects;
-    struct broker_subject requests = {
-        .queue_group = SERVICE_QUEUE_GROUP, .data = service, .receive = on_request};
+    struct broker_subject *subjects = service->subjects;
 
+    for (size_t i = 0; i < SERVICE_REQUEST_SUBJECTS; i++)
+        *subjects++ = (struct broker_subject){.subject = request_subjects[i],
+                                              .queue_group = SERVICE_QUEUE_GROUP,
+                                              .data = service,
+                                              .receive = on_request};
     monitor_init(&service->monitor, service);
-    requests.subject = "chat.*";
-    *subject++ = requests;
-    requests.subject = "chat.*.*";
-    *subject++ = requests;
     for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
-        *subject++ = (struct broker_subject){.subject = service->monitor.subjects[i],
-                                             .data = &service->monitor,
-                                             .receive = monitor_receive};
+        *subjects++ = (struct broker_subject){.subject = service->monitor.subjects[i],
+                                              .data = &service->monitor,
+                                              .receive = monitor_receive};
 }
 
 /* Nothing happens on the connection before the loop runs. */
@@ -167,18 +177,12 @@ static int connect_broker(struct service *service)
                         service->subjects, SERVICE_SUBJECTS, &handlers);
 }
 
+/* From the first moment on, so that even a long recovery ends in an orderly way. */
 static void watch_signal(struct service *service, uv_signal_t *handle, int signal_number)
 {
     uv_signal_init(service->loop, handle);
     handle->data = service;
     uv_signal_start(handle, on_signal, signal_number);
-}
-
-static void close_broker(struct service *service)
-{
-    broker_close(service->broker);
-    uv_run(service->loop, UV_RUN_DEFAULT);
-    broker_free(service->broker);
 }
 
 int service_start(struct service *service, uv_loop_t *loop, const struct settings *settings)
@@ -187,19 +191,27 @@ int service_start(struct service *service, uv_loop_t *loop, const struct setting
     service->settings = settings;
     service->started_ms = uv_now(loop);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk, and no reason to die */
+    watch_signal(service, &service->terminate, SIGTERM);
+    watch_signal(service, &service->interrupt, SIGINT);
     LOG_INFO("starting", log_text("version", CHAT_VERSION), log_i64("pid", getpid()),
              log_text("data_dir", settings->store.directory));
     if (connect_broker(service) != 0)
-        return -1;
-    if (open_store(service) != 0) {
-        close_broker(service);
-        return -1;
-    }
+        goto err_after_signals;
+    if (open_store(service) != 0)
+        goto err_after_broker;
     arena_init(&service->request_arena, CODEC_ARENA_BYTES);
     arena_init(&service->reply_arena, REPLY_ARENA_BYTES);
-    watch_signal(service, &service->terminate, SIGTERM);
-    watch_signal(service, &service->interrupt, SIGINT);
     return 0;
+
+err_after_broker:
+    broker_close(service->broker);
+    uv_run(loop, UV_RUN_NOWAIT);
+    broker_free(service->broker);
+err_after_signals:
+    stop_watching_signals(service);
+    uv_run(loop, UV_RUN_NOWAIT);
+    return -1;
 }
 
 void service_free(struct service *service)

@@ -637,20 +637,42 @@ static struct database_snapshot *take_idle(struct database *database)
     return snapshot;
 }
 
+static int begin_reading(struct database_snapshot *snapshot)
+{
+    return snapshot->txn == NULL ? fill_snapshot(snapshot) : renew_snapshot(snapshot);
+}
+
+/*
+ * LMDB begins to read by taking the number of the last transaction, and then that one's meta page,
+ * of which there are two. A thread that is held up between the two steps, while one commit ends and
+ * the next begins, gets the page of the latter: before it is durable, later than what the next
+ * snapshot will see, and perhaps half written. So if a commit began meanwhile, this one begins
+ * anew. The second look is an addition because nothing before that can be put off until after it.
+ */
+static int begin_between_commits(struct database_snapshot *snapshot)
+{
+    atomic_uint_fast64_t *commits = &snapshot->database->commits;
+
+    for (;;) {
+        uint_fast64_t before = atomic_load(commits);
+        int rc = begin_reading(snapshot);
+        if (rc != 0 || atomic_fetch_add(commits, 0) == before)
+            return rc;
+        mdb_txn_reset(snapshot->txn);
+    }
+}
+
 int database_snapshot_begin(struct database *database, struct database_snapshot **snapshot)
 {
     struct database_snapshot *taken = take_idle(database);
     int rc;
 
-    if (taken != NULL) {
-        rc = renew_snapshot(taken);
-    } else {
+    if (taken == NULL)
         taken = calloc(1, sizeof *taken);
-        if (taken == NULL)
-            return STORE_NO_MEMORY;
-        taken->database = database;
-        rc = fill_snapshot(taken);
-    }
+    if (taken == NULL)
+        return STORE_NO_MEMORY;
+    taken->database = database;
+    rc = begin_between_commits(taken);
     if (rc == 0) {
         *snapshot = taken;
         return 0;

@@ -75,7 +75,8 @@ void database_read_meta(const struct database *database, struct database_meta *m
 
 struct database_snapshot;
 
-/* Sees all that had been settled when it began. STORE_NO_MEMORY, STORE_IO or STORE_OVERLOADED (no
+/* Sees all that had been settled when it began, and no less than any snapshot before it.
+ * STORE_NO_MEMORY, STORE_IO or STORE_OVERLOADED (no
  * reader slot). */
 int database_snapshot_begin(struct database *database, struct database_snapshot **snapshot);
 void database_snapshot_end(struct database_snapshot *snapshot);

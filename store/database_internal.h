@@ -10,6 +10,7 @@
 #include "store/database_rows.h"
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* meta is the first: its row says whether the others are of a format that can be read. */
 #define DATABASE_TABLES(X)                                                                         \
@@ -35,6 +36,7 @@ struct database {
     struct database_totals totals;   /* the settling thread's */
     struct database_client *clients; /* scratch of the settling thread */
     size_t clients_capacity;
+    atomic_uint_fast64_t commits; /* begun; see database_snapshot_begin */
     /* Guards `idle`, and nothing is called while it is held. */
     pthread_mutex_t lock;
     struct database_snapshot *idle;

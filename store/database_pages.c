@@ -589,10 +589,10 @@ static void walk_all(struct walk *walk, const uint8_t *meta, uint64_t meta_page)
     walk->is_main = false;
     for (size_t i = 0; i < walk->table_count && walk->status == 0; i++)
         walk_tree(walk, &walk->tables[i], main_tree.root, 0);
-    if (walk->status != 0)
-        return;
     walk->is_free_list = true;
-    walk_tree(walk, &free_list, meta_page, META_FREE_OFFSET);
+    if (walk->status == 0)
+        walk_tree(walk, &free_list, meta_page, META_FREE_OFFSET);
+    walk->tree = NULL;
 }
 
 /* In a quick walk overflow pages cannot be told from lost ones. */

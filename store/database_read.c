@@ -274,8 +274,8 @@ static bool fits(const struct reading *reading, uint32_t size)
 
 static int take(struct reading *reading, uint64_t seq)
 {
-    const uint8_t *bytes;
-    uint32_t size;
+    const uint8_t *bytes = NULL;
+    uint32_t size = 0;
     int rc;
 
     if (!database_decode_message(&reading->chunk, (size_t)(seq - reading->chunk.first_seq), &bytes,
@@ -362,7 +362,7 @@ int database_read_log(struct database_snapshot *snapshot, const struct uuid *cha
                       uint64_t chat_number, uint64_t from_seq, uint64_t before_seq, size_t limit,
                       size_t budget_bytes, bool backwards, struct database_page *page)
 {
-    struct reading reading;
+    struct reading reading = {0};
     uint64_t first = from_seq > 0 ? from_seq : 1;
     uint64_t last = before_seq > 0 ? before_seq - 1 : 0;
     uint64_t head_seq;

@@ -307,7 +307,7 @@ static int put_log(const struct settling *settling, const struct database_messag
             return store_fail(settling->failure, STORE_CORRUPT,
                               "chat number %llu: message %llu comes where %llu is due",
                               (unsigned long long)number, (unsigned long long)messages[i].seq,
-                              (unsigned long long)(head_seq + 1 + i));
+                              (unsigned long long)head_seq + 1 + i);
     rc = append_messages(settling, head_seq, messages, count);
     return rc == 0 ? put_head(settling, number, head_seq + count) : rc;
 }
@@ -399,6 +399,7 @@ static int commit(struct settling *settling)
 {
     int rc;
 
+    atomic_fetch_add(&settling->database->commits, 1);
     errno = 0;
     rc = mdb_txn_commit(settling->txn);
     if (rc == EIO && errno != EIO)

@@ -190,8 +190,7 @@ static void settle_done(struct worker_job *base)
 
 static bool settle_due(const struct store *store)
 {
-    if (store->settling || !state_settle_allowed(&store->state) ||
-        store->state.applied_lsn == store->settled_lsn)
+    if (store->settling || store->state.applied_lsn == store->settled_lsn)
         return false;
     /* After a full disk a job is begun again by the tick, when there is space. */
     if (store->settle_failed_full)

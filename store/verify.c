@@ -88,7 +88,7 @@ static int recover(struct check *check, const struct journal_source *source)
 static int replay(struct check *check, struct database_snapshot *snapshot, int directory_fd,
                   const char *directory)
 {
-    struct database_meta meta;
+    struct database_meta meta = {0};
     struct state state;
     struct store_replay replay = {.snapshot = snapshot, .state = &state};
     struct journal_source source = {.directory = directory,

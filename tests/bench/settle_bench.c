@@ -5,7 +5,10 @@
  *
  * DIRECTORY exists and is empty. Each line is one round: time and bytes written for a message, the
  * file's bytes for a byte of Message so far, and how long it takes to find a client id that is not
- * there and to read the newest 50 messages of a chat.
+ * there and to read the newest 50 messages of a chat. The bytes written are the kernel's count
+ * (/proc/self/io), which takes in whole folios of the page cache and so can be several times what
+ * goes to the disk; the pages that a transaction gave back, listed at the end, are those it wrote
+ * anew.
  */
 #include "store/database.h"
 

@@ -1,0 +1,18 @@
+# The simulation: the real store in a world of its own (see simulation.c). The world takes the place
+# of libuv, the threads, the journal's and the database's files, so these are not linked.
+SIMULATION_SOURCES = $(wildcard tests/simulation/*.c)
+SIMULATION = $(BUILD)/tests/simulation/simulation
+SIMULATED = $(filter-out $(addprefix $(BUILD)/store/,worker.o journal%.o database%.o directory.o \
+	disk.o),$(STORE))
+OBJECTS += $(call objects,$(SIMULATION_SOURCES))
+
+$(SIMULATION): $(call objects,$(SIMULATION_SOURCES)) $(SIMULATED) $(PROTO) $(BASE)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(LINK) -Wl,$(subst $() ,$(comma),$(patsubst %,--wrap=%,malloc calloc realloc \
+		free strdup getrandom state_evict)) -o $@ $^ -lprotobuf-c -ljansson -lcrypto -lisal
+
+.PHONY: simulation simulation-mutants
+simulation: $(SIMULATION)
+	@tests/run-simulation.sh $(SIMULATION)
+simulation-mutants:
+	@tests/simulation/mutants.sh
