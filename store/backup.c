@@ -304,6 +304,18 @@ static int make_in_place(struct backup *backup, struct verify_figures *figures)
     return rc;
 }
 
+/*
+ * LMDB may begin to copy while the service's second commit from then begins, and take a meta page
+ * that is half written: see begin_between_commits in database.c. It would have to be held up for as
+ * long as a whole commit takes, and verifying finds it: then a second copy is made.
+ */
+static int make_once(struct backup *backup, struct verify_figures *figures)
+{
+    int rc = make_directory(backup);
+
+    return rc == 0 ? make_in_place(backup, figures) : rc;
+}
+
 int backup_make(const char *directory, const char *target, struct verify_figures *figures,
                 struct store_failure *failure)
 {
@@ -317,9 +329,9 @@ int backup_make(const char *directory, const char *target, struct verify_figures
         rc = view_open(&backup.view, directory, VIEW_ANY, failure);
     if (rc != 0)
         return rc;
-    rc = make_directory(&backup);
-    if (rc == 0)
-        rc = make_in_place(&backup, figures);
+    rc = make_once(&backup, figures);
+    if (rc == STORE_CORRUPT && backup.view->lock < 0)
+        rc = make_once(&backup, figures);
     view_close(backup.view);
     return rc;
 }

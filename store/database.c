@@ -7,10 +7,10 @@
  * refused instead of being taken for new.
  *
  * Opening looks at the file before LMDB maps it: its length, and its pages as far as the options
- * say (database_pages.c). One that is shorter than the last page in use is
- * refused, but for one case: LMDB does not write pages that a transaction took at the end of the
- * file and gave back. If all of the missing pages are free ones, nothing is missing, and the file
- * is made as long as it says.
+ * say (database_pages.c). One that is shorter than the last page in use is refused, but for one
+ * case: LMDB does not write pages that a transaction took at the end of the file and gave back. If
+ * all of the missing pages are free ones, nothing is missing, and the file is made as long as it
+ * says.
  *
  * Snapshots wait in a pool when they are not in use: renewing a read transaction is a store into
  * its slot of the reader table, while a new one takes a lock, memory and a slot.
@@ -563,6 +563,7 @@ int database_open_with(struct database **database, const struct database_options
         return rc;
     }
     pthread_mutex_init(&made->lock, NULL);
+    made->beside = options->access == DATABASE_READ_BESIDE;
     *database = made;
     return 0;
 }
@@ -662,6 +663,25 @@ static int begin_between_commits(struct database_snapshot *snapshot)
     }
 }
 
+/*
+ * The same beside the process that writes, whose commits are not counted here. When the newest meta
+ * page is that of the transaction we read, the one behind it has not ended, and the one after that,
+ * which will write over our page, has not begun.
+ */
+static int begin_beside(struct database_snapshot *snapshot)
+{
+    for (;;) {
+        MDB_envinfo info;
+        int rc = begin_reading(snapshot);
+        if (rc != 0)
+            return rc;
+        mdb_env_info(snapshot->database->env, &info);
+        if (info.me_last_txnid == mdb_txn_id(snapshot->txn))
+            return 0;
+        mdb_txn_reset(snapshot->txn);
+    }
+}
+
 int database_snapshot_begin(struct database *database, struct database_snapshot **snapshot)
 {
     struct database_snapshot *taken = take_idle(database);
@@ -672,7 +692,7 @@ int database_snapshot_begin(struct database *database, struct database_snapshot 
     if (taken == NULL)
         return STORE_NO_MEMORY;
     taken->database = database;
-    rc = begin_between_commits(taken);
+    rc = database->beside ? begin_beside(taken) : begin_between_commits(taken);
     if (rc == 0) {
         *snapshot = taken;
         return 0;
