@@ -62,9 +62,9 @@ mutant "acknowledge before it is durable" store/store_write.c \
     's/batch->written && batch->lookups/batch->sent \&\& batch->lookups/'
 mutant "acknowledge what met a full disk" store/store_write.c \
     's/^    if \(batch->status != 0\) \{/    if (false) {/'
-mutant "recover without looking for client ids" store/store_recover.c \
+mutant "recover without looking for client ids" store/store_replay.c \
     's/if \(chat->settled_seq == 0\)/if (true)/'
-mutant "recover without looking for users" store/store_recover.c \
+mutant "recover without looking for users" store/store_replay.c \
     's/found.found = status == 0;/found.found = false;/'
 mutant "settle one record too many" store/state.c \
     's/\.settled_lsn = state->applied_lsn,/.settled_lsn = state->applied_lsn + 1,/'
