@@ -44,7 +44,7 @@ mutant() {
 
 use_own_tmpdir
 mkdir "$TMPDIR/tree"
-cp -r --parents Makefile base proto store tests/simulation tests/fuzz "$TMPDIR/tree" 2>/dev/null
+cp -r --parents Makefile base proto store tests/simulation tests/fuzz "$TMPDIR/tree"
 build || exit 1
 
 mutant "evict without waiting for older requests" store/state.c \
