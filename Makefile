@@ -60,14 +60,18 @@ PROGRAMS = $(patsubst %_main.c,$(BUILD)/bin/%,$(notdir $(MAINS)))
 TEST_SOURCES = $(wildcard tests/unit/*.c)
 TEST_HELPERS = $(call objects,$(filter-out tests/unit/test_%,$(TEST_SOURCES)))
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(TEST_SOURCES)))
-OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(call objects,$(MAINS) $(TEST_SOURCES))
+FAULT_SOURCES = $(wildcard tests/faults/*.c)
+FAULT_TOOLS = $(patsubst %.c,$(BUILD)/%,$(filter-out %/shim.c,$(FAULT_SOURCES))) \
+	$(BUILD)/tests/faults/shim.so
+OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) \
+	$(call objects,$(MAINS) $(TEST_SOURCES) $(FAULT_SOURCES))
 
 # A word and the file that is made, instead of the command line.
 say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $@';))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all run test unit unit-programs integration lint format check-readme \
+.PHONY: help all run test unit unit-programs integration faults fault-tools lint format check-readme \
 	dependencies test-dependencies install uninstall clean
 
 all: $(PROGRAMS)
@@ -81,6 +85,8 @@ help:
 	@echo 'make simulation         the store in a simulated world, from CHAT_SIMULATION_SEEDS'
 	@echo 'make fuzz               decoders on hostile bytes; FUZZ="json" for some, FUZZ_SECONDS=60'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
+	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: an hour;'
+	@echo '                        FAULTS=short: minutes; TESTS="name" for some of them'
 	@echo 'make lint               clang-format, clang-tidy, cppcheck and shellcheck'
 	@echo 'make format             let clang-format rewrite the sources'
 	@echo 'make install            into PREFIX ($(PREFIX)) below DESTDIR; uninstall takes it away'
@@ -127,6 +133,14 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_HELPERS) $(LIBRARY)
 
 include tests/simulation/rules.mk tests/fuzz/rules.mk
 
+# The fault tests' programs, and the library that is loaded in front of libc.
+$(BUILD)/tests/faults/shim.so: CFLAGS += -fPIC
+$(BUILD)/tests/faults/shim.so: $(BUILD)/tests/faults/shim.o
+	@mkdir -p $(@D)
+	$(call say,LINK)$(LINK) -shared -o $@ $< -ldl
+$(BUILD)/tests/faults/%: $(BUILD)/tests/faults/%.o $(LIBRARY)
+	$(link)
+
 -include $(OBJECTS:.o=.d)
 
 # Running and testing. "run" and "test" must work where only git and make are, so that they call
@@ -148,6 +162,13 @@ unit: unit-programs
 integration: all
 	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' tests/run-node.sh \
 		$(call selected,$(basename $(basename $(wildcard tests/integration/*.test.js tests/interop/*.test.js))))
+
+FAULTS = long
+fault-tools: $(FAULT_TOOLS)
+faults: all fault-tools
+	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' CHAT_FAULTS='$(FAULTS)' CHAT_TEST_KIND='fault tests' \
+		CHAT_TEST_TIMEOUT_S='$(if $(filter short,$(FAULTS)),900,10800)' tests/run-node.sh \
+		$(call selected,$(basename $(basename $(wildcard tests/faults/*.test.js))))
 
 lint: $(GENERATED)
 	@tests/lint.sh

@@ -153,7 +153,7 @@ static void put_escaped_byte(struct line *line, unsigned char c)
 
 static void put_quoted(struct line *line, const char *data, size_t size)
 {
-    const unsigned char *next = (const unsigned char *)data;
+    const unsigned char *next = (const unsigned char *)(size > 0 ? data : "");
     const unsigned char *end = next + size;
 
     put(line, "\"", 1);

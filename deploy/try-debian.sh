@@ -55,6 +55,7 @@ if [[ -n ${DIRECTORY:-} ]]; then
     mkdir -p "$root"
 else
     root=$(mktemp -d)
+    chmod 755 "$root" # apt fetches as a user of its own
     trap 'rm -rf --one-file-system "$root"' EXIT
 fi
 [[ -e $root/etc/debian_version ]] || debootstrap --variant=minbase "$suite" "$root" "$mirror"

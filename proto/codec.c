@@ -290,7 +290,7 @@ int codec_decode_new(const uint8_t *bytes, size_t size, enum codec_format format
                      const struct codec_limits *limits, struct arena *arena,
                      Chat__NewRequest **request, struct chat_error *error)
 {
-    struct decoded decoded;
+    struct decoded decoded = {0};
     if (decode(bytes, size, format, limits, &chat__new_request__descriptor, arena, &decoded,
                error) < 0)
         return -1;
@@ -332,7 +332,7 @@ int codec_decode_send(const uint8_t *bytes, size_t size, enum codec_format forma
                       const struct codec_limits *limits, const char *acting_user,
                       struct arena *arena, Chat__SendRequest **request, struct chat_error *error)
 {
-    struct decoded decoded;
+    struct decoded decoded = {0};
     if (decode(bytes, size, format, limits, &chat__send_request__descriptor, arena, &decoded,
                error) < 0)
         return -1;
@@ -367,7 +367,7 @@ int codec_decode_history(const uint8_t *bytes, size_t size, enum codec_format fo
                          const struct codec_limits *limits, struct arena *arena,
                          Chat__HistoryRequest **request, struct chat_error *error)
 {
-    struct decoded decoded;
+    struct decoded decoded = {0};
     if (decode(bytes, size, format, limits, &chat__history_request__descriptor, arena, &decoded,
                error) < 0)
         return -1;

@@ -84,7 +84,7 @@ static int decode_integer(struct decoder *decoder, json_t *value,
 static int decode_int32(struct decoder *decoder, json_t *value,
                         const ProtobufCFieldDescriptor *field, int32_t *out)
 {
-    uint64_t bits;
+    uint64_t bits = 0;
     if (decode_integer(decoder, value, field, (uint64_t)INT32_MAX + 1, INT32_MAX, &bits) < 0)
         return -1;
     *out = (int32_t)(int64_t)bits;
@@ -94,7 +94,7 @@ static int decode_int32(struct decoder *decoder, json_t *value,
 static int decode_uint32(struct decoder *decoder, json_t *value,
                          const ProtobufCFieldDescriptor *field, uint32_t *out)
 {
-    uint64_t bits;
+    uint64_t bits = 0;
     if (decode_integer(decoder, value, field, 0, UINT32_MAX, &bits) < 0)
         return -1;
     *out = (uint32_t)bits;
@@ -104,7 +104,7 @@ static int decode_uint32(struct decoder *decoder, json_t *value,
 static int decode_int64(struct decoder *decoder, json_t *value,
                         const ProtobufCFieldDescriptor *field, int64_t *out)
 {
-    uint64_t bits;
+    uint64_t bits = 0;
     if (decode_integer(decoder, value, field, (uint64_t)INT64_MAX + 1, INT64_MAX, &bits) < 0)
         return -1;
     *out = (int64_t)bits;

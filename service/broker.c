@@ -35,6 +35,8 @@
 #define RETRY_LOG_INTERVAL_MS 10000
 #define READY_TIMEOUT_MS 5000
 #define LIBRARY_STOP_MS 2000
+/* Taken from a subscription at a time. */
+#define BURST_MESSAGES 256
 
 struct broker {
     uv_loop_t *loop;
@@ -69,20 +71,37 @@ static void on_timer(uv_timer_t *timer);
 
 /* ---- Receiving ---- */
 
+/*
+ * Hands on up to `limit` messages. They are destroyed together afterwards: the library leaves that
+ * to a thread of its own and wakes it when it sleeps, which is once for all of them rather than
+ * once for each. (One by one, that was a third of this thread's time under load.)
+ */
+static void drain_burst(natsSubscription *subscription, const struct broker_subject *subject,
+                        size_t limit)
+{
+    natsMsg *burst[BURST_MESSAGES];
+    size_t count = 0;
+
+    for (; limit > 0; limit--) {
+        /* Errors say something about the subscription, not about the message; the next call has
+         * it. A subscription that was closed meanwhile has none. */
+        if (natsSubscription_NextMsg(&burst[count], subscription, 0) == NATS_OK)
+            subject->receive(subject->data, burst[count++]);
+    }
+    while (count > 0)
+        natsMsg_Destroy(burst[--count]);
+}
+
 static void drain_subscription(natsSubscription *subscription, const struct broker_subject *subject)
 {
     uint64_t queued = 0;
 
     if (natsSubscription_QueuedMsgs(subscription, &queued) != NATS_OK)
         return;
-    for (; queued > 0; queued--) {
-        natsMsg *message = NULL;
-        /* Errors say something about the subscription, not about the message; the next call has
-         * it. A subscription that was closed meanwhile has none. */
-        if (natsSubscription_NextMsg(&message, subscription, 0) != NATS_OK)
-            continue;
-        subject->receive(subject->data, message);
-        natsMsg_Destroy(message);
+    while (queued > 0) {
+        size_t limit = queued < BURST_MESSAGES ? (size_t)queued : BURST_MESSAGES;
+        drain_burst(subscription, subject, limit);
+        queued -= limit;
     }
 }
 

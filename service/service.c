@@ -144,22 +144,27 @@ static int open_store(struct service *service)
     return 0;
 }
 
-/* Two tokens or three are all methods in all namespaces, and no events, which have four. */
+/*
+ * Two tokens or three are all methods in all namespaces, and no events, which have four. More of
+ * them behind a method of ours is a namespace with a dot in it: whoever sends that is to be told.
+ */
+static const char *const request_subjects[SERVICE_REQUEST_SUBJECTS] = {
+    "chat.*", "chat.*.*", "chat.New.*.>", "chat.Send.*.>", "chat.History.*.>"};
+
 static void set_subjects(struct service *service)
 {
-    const struct broker_subject requests = {
-        .queue_group = SERVICE_QUEUE_GROUP, .data = service, .receive = on_request};
     struct broker_subject *subjects = service->subjects;
 
-    subjects[0] = requests;
-    subjects[0].subject = "chat.*";
-    subjects[1] = requests;
-    subjects[1].subject = "chat.*.*";
+    for (size_t i = 0; i < SERVICE_REQUEST_SUBJECTS; i++)
+        *subjects++ = (struct broker_subject){.subject = request_subjects[i],
+                                              .queue_group = SERVICE_QUEUE_GROUP,
+                                              .data = service,
+                                              .receive = on_request};
     monitor_init(&service->monitor, service);
     for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
-        subjects[2 + i] = (struct broker_subject){.subject = service->monitor.subjects[i],
-                                                  .data = &service->monitor,
-                                                  .receive = monitor_receive};
+        *subjects++ = (struct broker_subject){.subject = service->monitor.subjects[i],
+                                              .data = &service->monitor,
+                                              .receive = monitor_receive};
 }
 
 /* Nothing happens on the connection before the loop runs. */
@@ -186,6 +191,7 @@ int service_start(struct service *service, uv_loop_t *loop, const struct setting
     service->settings = settings;
     service->started_ms = uv_now(loop);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk, and no reason to die */
     watch_signal(service, &service->terminate, SIGTERM);
     watch_signal(service, &service->interrupt, SIGINT);
     LOG_INFO("starting", log_text("version", CHAT_VERSION), log_i64("pid", getpid()),

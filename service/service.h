@@ -19,7 +19,8 @@
 struct request;
 
 #define SERVICE_QUEUE_GROUP "q"
-#define SERVICE_SUBJECTS (2 + MONITOR_SUBJECTS)
+#define SERVICE_REQUEST_SUBJECTS 5
+#define SERVICE_SUBJECTS (SERVICE_REQUEST_SUBJECTS + MONITOR_SUBJECTS)
 
 /* Monotone counts since the start. */
 struct service_counts {

@@ -85,7 +85,7 @@ static int check_open_file(int file, const char *path, struct database_file *fou
                            struct store_failure *failure)
 {
     const struct meta_page *newer;
-    struct meta_page pages[2];
+    struct meta_page pages[2] = {0};
     struct stat status;
     int rc;
 

@@ -432,10 +432,10 @@ static int mend_last_slot(struct journal *journal, const struct journal_recovere
 {
     const struct journal_slot *slot = &journal->slots[recovered->last_slot];
     size_t batch = recovered->batch_offset, tail = recovered->tail_offset;
-    int error = disk_pwrite(fd, recovered->bytes + batch, tail - batch, batch);
+    int error = disk_pwrite(fd, recovered->bytes.data + batch, tail - batch, batch);
 
     if (error == 0)
-        error = clear_tail(fd, recovered->bytes, (size_t)slot->bytes, tail);
+        error = clear_tail(fd, recovered->bytes.data, (size_t)slot->bytes, tail);
     if (error == 0)
         error = disk_fdatasync(fd);
     if (error != 0 || slot->state == JOURNAL_SLOT_CURRENT)

@@ -64,8 +64,7 @@ void journal_slot_name(char *name, unsigned slot)
     snprintf(name, JOURNAL_SLOT_NAME_BYTES, "%04u.seg", slot + 1);
 }
 
-/* The slot of a file name, or JOURNAL_SLOTS_MAX when it is no segment's. */
-static unsigned slot_of_name(const char *name)
+unsigned journal_slot_of_name(const char *name)
 {
     char expected[JOURNAL_SLOT_NAME_BYTES];
     unsigned long number = strtoul(name, NULL, 10);
@@ -108,7 +107,7 @@ static int list_slots(struct reading *reading)
     }
     result->slot_count = reading->source->segments_max;
     while ((errno = 0, entry = readdir(directory)) != NULL) {
-        unsigned slot = slot_of_name(entry->d_name);
+        unsigned slot = journal_slot_of_name(entry->d_name);
 
         if (slot == JOURNAL_SLOTS_MAX)
             continue;
@@ -242,8 +241,9 @@ static int check_chain(const struct reading *reading, unsigned start)
 
 /* --- what is in them --- */
 
-/* Reads a whole file into *bytes, which is made or made anew. */
-static int load_slot(struct reading *reading, unsigned slot, uint8_t **bytes, size_t *size)
+/* Reads a whole file. Segments are mostly of one size: the memory of one serves the next. */
+static int load_slot(struct reading *reading, unsigned slot, struct journal_bytes *bytes,
+                     size_t *size)
 {
     uint64_t file_bytes = reading->result->slots[slot].bytes;
 
@@ -253,31 +253,34 @@ static int load_slot(struct reading *reading, unsigned slot, uint8_t **bytes, si
         return fail_slot(reading, STORE_CORRUPT, slot,
                          "has been cut short or grown; nothing was changed; restore the data "
                          "directory from a backup");
-    free(*bytes);
-    *bytes = malloc((size_t)file_bytes);
-    if (*bytes == NULL)
+    if (file_bytes > bytes->capacity) {
+        free(bytes->data);
+        bytes->data = malloc((size_t)file_bytes);
+        bytes->capacity = bytes->data == NULL ? 0 : (size_t)file_bytes;
+    }
+    if (bytes->data == NULL)
         return fail_slot(reading, STORE_NO_MEMORY, slot, "no memory to read it");
-    return read_slot(reading, slot, *bytes, (size_t)file_bytes, size);
+    return read_slot(reading, slot, bytes->data, (size_t)file_bytes, size);
 }
 
 static int load_segment(struct reading *reading, unsigned slot, struct walk *walk)
 {
     struct journal_recovered *result = reading->result;
     struct journal_header header = {0};
-    size_t size;
+    size_t size = 0;
     int status = load_slot(reading, slot, &result->bytes, &size);
 
     if (status != STORE_OK)
         return status;
     if (size != result->slots[slot].bytes ||
-        journal_format_read_header(result->bytes, &header) != JOURNAL_HEADER_VALID ||
+        journal_format_read_header(result->bytes.data, &header) != JOURNAL_HEADER_VALID ||
         header.segment_bytes != size)
         return fail_slot(reading, STORE_CORRUPT, slot,
                          "is not as long as its header says; nothing was changed; restore the "
                          "data directory from a backup");
     *walk = (struct walk){
         .slot = slot,
-        .bytes = result->bytes,
+        .bytes = result->bytes.data,
         .size = size,
         .offset = JOURNAL_SEGMENT_HEADER_BYTES,
         .batch_offset = JOURNAL_SEGMENT_HEADER_BYTES,
@@ -331,7 +334,7 @@ static int replay_record(const struct reading *reading, const struct journal_ent
 /* Replays until `end_lsn` is expected, or the expected record is not there. */
 static int walk_records(const struct reading *reading, struct walk *walk, uint64_t end_lsn)
 {
-    struct journal_entry entry;
+    struct journal_entry entry = {0};
 
     while (walk->expected_lsn != end_lsn && next_record(reading, walk, &entry)) {
         if (entry.durable_lsn != walk->batch_durable_lsn) {
@@ -424,7 +427,7 @@ static int check_headerless(struct reading *reading)
 {
     struct journal_recovered *result = reading->result;
     uint64_t next_lsn = reading->figures->last_lsn + 1;
-    uint8_t *bytes = NULL;
+    struct journal_bytes bytes = {0};
     int status = STORE_OK;
 
     for (unsigned slot = 0; slot < result->slot_count && status == STORE_OK; slot++) {
@@ -434,12 +437,12 @@ static int check_headerless(struct reading *reading)
         if (result->slots[slot].state == JOURNAL_SLOT_ABSENT || result->slots[slot].first_lsn != 0)
             continue;
         status = load_slot(reading, slot, &bytes, &size);
-        if (status == STORE_OK && journal_format_find_record(bytes, size, reading->seed, next_lsn,
-                                                             UINT64_MAX, &offset, &entry))
+        if (status == STORE_OK && journal_format_find_record(bytes.data, size, reading->seed,
+                                                             next_lsn, UINT64_MAX, &offset, &entry))
             status = fail_corrupt(reading, slot, offset, entry.lsn,
                                   "it is needed, but the segment's header is damaged");
     }
-    free(bytes);
+    free(bytes.data);
     return status;
 }
 
@@ -486,7 +489,7 @@ int journal_recover(struct journal_recovered *recovered, const struct journal_so
 void journal_recovered_free(struct journal_recovered *recovered)
 {
     free(recovered->slots);
-    free(recovered->bytes);
+    free(recovered->bytes.data);
     recovered->slots = NULL;
-    recovered->bytes = NULL;
+    recovered->bytes = (struct journal_bytes){0};
 }

@@ -33,6 +33,8 @@ struct journal_slot {
 
 /* `name` has JOURNAL_SLOT_NAME_BYTES. */
 void journal_slot_name(char *name, unsigned slot);
+/* The slot of a file name, or JOURNAL_SLOTS_MAX when it is no segment's. */
+unsigned journal_slot_of_name(const char *name);
 
 struct journal_source {
     const char *directory; /* for messages */
@@ -44,13 +46,18 @@ struct journal_source {
     void *data;
 };
 
+struct journal_bytes {
+    uint8_t *data;
+    size_t capacity;
+};
+
 struct journal_recovered {
     struct journal_slot *slots; /* JOURNAL_SLOTS_MAX; none but those below slot_count is present */
     unsigned slot_count;        /* segments_max at least */
     unsigned last_slot;         /* the one with the highest LSN; slot_count when there is none */
     /* That one's content, where its good records end and where the last batch of them begins. It
      * is CURRENT, or FREE when it must not be appended to. */
-    uint8_t *bytes;
+    struct journal_bytes bytes;
     size_t batch_offset;
     size_t tail_offset;
 };

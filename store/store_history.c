@@ -216,7 +216,7 @@ static void log_done(struct reader_item *item)
 /* Part of the page is in the database: copy what is needed of the tail, and read. */
 static void read_database(struct store_read *read)
 {
-    read->tail_records = malloc((read->input.limit + 1) * sizeof *read->tail_records);
+    read->tail_records = calloc(read->input.limit + 1, sizeof *read->tail_records);
     if (read->tail_records == NULL) {
         finish(read, STORE_NO_MEMORY);
         return;

@@ -397,7 +397,7 @@ static uint8_t *command_enqueue(struct store_command *command, size_t size)
 static void client_run(struct reader_item *item, struct database_snapshot *snapshot, int status)
 {
     struct store_command *command = (struct store_command *)item;
-    uint64_t seq;
+    uint64_t seq = 0;
 
     command->lookup_status =
         snapshot == NULL

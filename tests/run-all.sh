@@ -63,6 +63,7 @@ step "fuzz targets, a short while each" env FUZZ_SECONDS=5 make -s --no-print-di
 step "integration and interop tests" quiet_make CC=gcc integration
 step "integration and interop tests, address and undefined sanitizers" \
     quiet_make "${sanitized[@]}" integration
+step "fault tests" quiet_make CC=gcc faults FAULTS=short
 step "lint" quiet_make CC=gcc lint
 step "options in the README" quiet_make CC=gcc check-readme
 

@@ -1128,7 +1128,7 @@ static void *read_newest(void *data)
     struct database_page page = {0};
     uint64_t last = 0;
 
-    while (!atomic_load(reader->stop) && !reader->wrong) {
+    do { /* once at least, however late this thread gets to run */
         struct database_snapshot *snapshot;
         struct database_chat chat;
         struct uuid id = id_of(1);
@@ -1151,7 +1151,7 @@ static void *read_newest(void *data)
         last = chat.head_seq;
         database_snapshot_end(snapshot);
         reader->reads++;
-    }
+    } while (!atomic_load(reader->stop) && !reader->wrong);
     database_page_free(&page);
     return NULL;
 }
