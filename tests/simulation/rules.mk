@@ -3,8 +3,8 @@
 # what the operator's tool has beyond the store.
 SIMULATION_SOURCES = $(wildcard tests/simulation/*.c)
 SIMULATION = $(BUILD)/tests/simulation/simulation
-SIMULATED = $(filter-out $(addprefix $(BUILD)/store/,worker.o journal%.o database%.o directory.o \
-	disk.o view.o verify.o backup.o export.o import%.o stats.o),$(STORE))
+SIMULATED = $(filter $(addprefix $(BUILD)/store/,store%.o state.o tail.o table.o reader.o \
+	command.o digest.o crc32c.o status.o),$(STORE))
 OBJECTS += $(call objects,$(SIMULATION_SOURCES))
 
 $(SIMULATION): $(call objects,$(SIMULATION_SOURCES)) $(SIMULATED) $(PROTO) $(BASE)
