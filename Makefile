@@ -79,6 +79,7 @@ help:
 	@echo 'make test               install what is missing, build, and run every test'
 	@echo 'make unit               unit tests; TESTS="test_uuid test_log" for some of them'
 	@echo 'make simulation         the store in a simulated world, from CHAT_SIMULATION_SEEDS'
+	@echo 'make fuzz               decoders on hostile bytes; FUZZ="json" for some, FUZZ_SECONDS=60'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
 	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: an hour;'
 	@echo '                        FAULTS=short: minutes; TESTS="name" for some of them'
@@ -126,8 +127,7 @@ $(BUILD)/tests/unit/test_%: test_library = -lcmocka
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_HELPERS) $(LIBRARY)
 	$(link)
 
-include tests/simulation/rules.mk
-include tests/faults/rules.mk
+include tests/simulation/rules.mk tests/fuzz/rules.mk tests/faults/rules.mk
 
 -include $(OBJECTS:.o=.d)
 

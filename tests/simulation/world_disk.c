@@ -341,11 +341,10 @@ void journal_close(struct journal *open)
 
 /* --- the database --- */
 
-int database_open(struct database **out, const char *directory, uint64_t map_bytes,
-                  struct store_failure *failure)
+int database_open_with(struct database **out, const struct database_options *options,
+                       struct store_failure *failure)
 {
-    (void)directory;
-    (void)map_bytes;
+    (void)options;
     (void)failure;
     *out = &database;
     return 0;
@@ -441,12 +440,14 @@ int database_find_client(struct database_snapshot *snapshot, uint64_t chat_numbe
 static int page_add(struct database_page *page, uint64_t seq, const struct disk_message *message)
 {
     uint8_t *bytes = realloc(page->bytes, page->size + message->size);
-    struct database_entry *entries =
-        realloc(page->entries, (page->count + 1) * sizeof *page->entries);
+    struct database_entry *entries;
 
-    if (bytes == NULL || entries == NULL)
+    if (bytes == NULL)
         return STORE_NO_MEMORY;
     page->bytes = bytes;
+    entries = realloc(page->entries, (page->count + 1) * sizeof *page->entries);
+    if (entries == NULL)
+        return STORE_NO_MEMORY;
     page->entries = entries;
     memcpy(bytes + page->size, message->bytes, message->size);
     entries[page->count++] = (struct database_entry){seq, page->size, message->size};
