@@ -149,22 +149,24 @@ static int open_store(struct service *service)
  * them behind a method of ours is a namespace with a dot in it: whoever sends that is to be told.
  */
 static const char *const request_subjects[SERVICE_REQUEST_SUBJECTS] = {
-    "chat.*", "chat.*.*", "chat.New.*.>", "chat.Send.*.>", "chat.History.*.>"};
+    "chat.New.*.>", "chat.Send.*.>", "chat.History.*.>", "chat.*", "chat.*.*"};
+#define OPTIONAL_REQUEST_SUBJECTS 3 /* the first ones */
 
 static void set_subjects(struct service *service)
 {
     struct broker_subject *subjects = service->subjects;
 
-    for (size_t i = 0; i < SERVICE_REQUEST_SUBJECTS; i++)
-        *subjects++ = (struct broker_subject){.subject = request_subjects[i],
-                                              .queue_group = SERVICE_QUEUE_GROUP,
-                                              .data = service,
-                                              .receive = on_request};
     monitor_init(&service->monitor, service);
     for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
         *subjects++ = (struct broker_subject){.subject = service->monitor.subjects[i],
                                               .data = &service->monitor,
                                               .receive = monitor_receive};
+    for (size_t i = 0; i < SERVICE_REQUEST_SUBJECTS; i++)
+        *subjects++ = (struct broker_subject){.subject = request_subjects[i],
+                                              .queue_group = SERVICE_QUEUE_GROUP,
+                                              .needed = i >= OPTIONAL_REQUEST_SUBJECTS,
+                                              .data = service,
+                                              .receive = on_request};
 }
 
 /* Nothing happens on the connection before the loop runs. */

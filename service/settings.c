@@ -14,6 +14,8 @@
 #define KIB ((uint64_t)1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
+/* Half of what a process can address on the 64-bit machines that address least. */
+#define MAP_BYTES_LIMIT (64 * 1024 * GIB)
 /* Room in the table for all there are. */
 #define OPTIONS_MAX 32
 
@@ -139,7 +141,8 @@ static size_t fill_store_table(struct settings *s, struct option *table)
                      "Write to the database when this many bytes wait for it."),
         number_option("settle-ms", "CHAT_SETTLE_MS", &o->settle_ms, 1, 3600000,
                       "Write to the database when a message has waited this many milliseconds."),
-        bytes_option("database-map-bytes", "CHAT_DATABASE_MAP_BYTES", &o->map_bytes, 16 * MIB, 0,
+        bytes_option("database-map-bytes", "CHAT_DATABASE_MAP_BYTES", &o->map_bytes, 16 * MIB,
+                     MAP_BYTES_LIMIT,
                      "Largest size of the database; takes address space, not disk."),
         text_option("check", "CHAT_CHECK", &s->check_name, "DEPTH",
                     "How much of the database is checked before it is opened: full, all of its "

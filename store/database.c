@@ -41,6 +41,8 @@
 #define ENVIRONMENT_FLAGS (MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD)
 #define FILE_MODE 0600
 #define READERS_MAX 512
+/* What LMDB wants for that many, a cache line each and two for itself, in whole pages. */
+#define READER_TABLE_BYTES (9 * 4096)
 #define MAP_BYTES_MULTIPLE 65536 /* the largest page size there is */
 #define LMDB_FREE_TABLE 0 /* LMDB's list of free pages: transaction id → count, page numbers */
 
@@ -310,10 +312,31 @@ static void on_assertion(MDB_env *env, const char *what)
     _exit(STORE_EXIT_STATUS);
 }
 
+/*
+ * LMDB makes its reader table as a hole and writes to it by way of a mapping, where a full disk is
+ * no error but a SIGBUS. So it gets its blocks before; LMDB takes it as it finds it. This must
+ * not be done while the environment is open: closing any descriptor of the file gives up the locks
+ * that LMDB has on it.
+ */
+static int reserve_reader_table(const struct opening *opening, const char *path)
+{
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+    int rc = file < 0 ? errno : posix_fallocate(file, 0, READER_TABLE_BYTES);
+
+    if (file >= 0)
+        close(file);
+    errno = rc;
+    return rc == 0 ? 0 : fail_system(opening, "reserve the reader table");
+}
+
 static int open_environment(const struct opening *opening, const char *path, MDB_env **env)
 {
-    int rc = mdb_env_create(env);
+    const char *lock = path == opening->path ? opening->path_lock : opening->path_new_lock;
+    int rc = opening->access == DATABASE_WRITE ? reserve_reader_table(opening, lock) : 0;
 
+    if (rc != 0)
+        return rc;
+    rc = mdb_env_create(env);
     if (rc != 0)
         return fail_lmdb(opening, rc, "create environment");
     rc = mdb_env_set_maxdbs(*env, TABLE_COUNT);

@@ -80,3 +80,40 @@ describe('the broker', { timeout: 90000 }, () => {
     }
   });
 });
+
+describe('a broker that does not permit requests', { timeout: 60000 }, () => {
+  const settings = (subjects) => ({
+    authorization: `{ users: [
+      { user: callers, password: callers },
+      { user: chatd, password: secret, permissions: { subscribe: [${subjects.map((s) => JSON.stringify(s))}] } }
+    ] }`,
+    no_auth_user: 'callers',
+  });
+  let world;
+  before(async () => {
+    world = await World.start({
+      chatd: false, broker: settings(['$SRV.>', 'chat.New']), args: ['--user=chatd', '--password=secret'],
+    });
+  });
+  after(() => world && world.close());
+
+  test('is said so, and is nothing to be ready with', async () => {
+    world.chatd.spawn();
+    const { error } = await world.chatd.waitForEvent('broker.not_permitted');
+    assert.match(error, /"chat\./);
+    // It tries again, by a new connection, and still is not ready.
+    await eventually('a second attempt', () => world.chatd.log.filter(({ event }) => event === 'broker.closed').length > 1);
+    assert.ok(!world.chatd.log.some(({ event }) => event === 'ready'), world.chatd.program.tail());
+  });
+
+  test('is used once it does, even if it does not permit monitoring', async () => {
+    await world.broker.stop();
+    world.broker.settings = settings(['chat.>']);
+    await world.broker.start();
+    await world.chatd.ready();
+    const refused = world.chatd.log.filter(({ event }) => event === 'broker.error').map(({ error }) => error);
+    assert.ok(refused.some((error) => error.includes('$SRV.PING')), `the first error is named: ${refused}`);
+    assert.equal((await (await world.client()).New({ user_ids: ['permitted'] })).created, true);
+    await world.chatd.stop();
+  });
+});

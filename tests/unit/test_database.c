@@ -1112,6 +1112,26 @@ static void test_disk_full(void **state)
     expect_clients(fixture, 1, 1100);
 }
 
+/* LMDB writes to its reader table by way of a mapping: without all of its blocks, a full disk would
+ * be a SIGBUS. */
+static void test_reader_table_has_its_blocks(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[128];
+    struct stat status;
+
+    snprintf(path, sizeof path, "%s/chats.mdb-lock", fixture->directory);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(stat(path, &status), 0);
+        assert_true(status.st_size > 0);
+        assert_true(status.st_blocks * 512 >= status.st_size);
+        close_it(fixture);
+        /* As a backup without it leaves the directory, or one that makes holes of zeros. */
+        unlink(path);
+        open_again(fixture, MAP_BYTES);
+    }
+}
+
 /* --- threads --- */
 
 struct reader {
@@ -1278,6 +1298,7 @@ int main(void)
         TEST(test_unfinished_making),
         TEST(test_map_full),
         TEST(test_disk_full),
+        TEST(test_reader_table_has_its_blocks),
         TEST(test_readers_while_settling),
         cmocka_unit_test(test_chunk_rows),
         cmocka_unit_test(test_row_bytes),

@@ -118,6 +118,9 @@ static void mistakes_are_named(void **state)
     assert_mistake(WORDS("--data-dir=/d", "--max-users=0"), "--max-users");
     /* A text so long that no request could carry it. */
     assert_mistake(WORDS("--data-dir=/d", "--max-text-bytes=256KiB"), "--max-text-bytes");
+    /* More than can be mapped, which LMDB would take for something much smaller. */
+    assert_mistake(WORDS("--data-dir=/d", "--database-map-bytes=18446744073709551615"),
+                   "--database-map-bytes");
 }
 
 static void help_shows_no_secrets(void **state)
