@@ -60,18 +60,14 @@ PROGRAMS = $(patsubst %_main.c,$(BUILD)/bin/%,$(notdir $(MAINS)))
 TEST_SOURCES = $(wildcard tests/unit/*.c)
 TEST_HELPERS = $(call objects,$(filter-out tests/unit/test_%,$(TEST_SOURCES)))
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(TEST_SOURCES)))
-FAULT_SOURCES = $(wildcard tests/faults/*.c)
-FAULT_TOOLS = $(patsubst %.c,$(BUILD)/%,$(filter-out %/shim.c,$(FAULT_SOURCES))) \
-	$(BUILD)/tests/faults/shim.so
-OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) \
-	$(call objects,$(MAINS) $(TEST_SOURCES) $(FAULT_SOURCES))
+OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(call objects,$(MAINS) $(TEST_SOURCES))
 
 # A word and the file that is made, instead of the command line.
 say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $@';))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all run test unit unit-programs integration faults fault-tools lint format check-readme \
+.PHONY: help all run test unit unit-programs integration lint format check-readme \
 	dependencies test-dependencies install uninstall clean
 
 all: $(PROGRAMS)
@@ -131,15 +127,7 @@ $(BUILD)/tests/unit/test_%: test_library = -lcmocka
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_HELPERS) $(LIBRARY)
 	$(link)
 
-include tests/simulation/rules.mk tests/fuzz/rules.mk
-
-# The fault tests' programs, and the library that is loaded in front of libc.
-$(BUILD)/tests/faults/shim.so: CFLAGS += -fPIC
-$(BUILD)/tests/faults/shim.so: $(BUILD)/tests/faults/shim.o
-	@mkdir -p $(@D)
-	$(call say,LINK)$(LINK) -shared -o $@ $< -ldl
-$(BUILD)/tests/faults/%: $(BUILD)/tests/faults/%.o $(LIBRARY)
-	$(link)
+include tests/simulation/rules.mk tests/fuzz/rules.mk tests/faults/rules.mk
 
 -include $(OBJECTS:.o=.d)
 
@@ -162,13 +150,6 @@ unit: unit-programs
 integration: all
 	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' tests/run-node.sh \
 		$(call selected,$(basename $(basename $(wildcard tests/integration/*.test.js tests/interop/*.test.js))))
-
-FAULTS = long
-fault-tools: $(FAULT_TOOLS)
-faults: all fault-tools
-	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' CHAT_FAULTS='$(FAULTS)' CHAT_TEST_KIND='fault tests' \
-		CHAT_TEST_TIMEOUT_S='$(if $(filter short,$(FAULTS)),900,10800)' tests/run-node.sh \
-		$(call selected,$(basename $(basename $(wildcard tests/faults/*.test.js))))
 
 lint: $(GENERATED)
 	@tests/lint.sh

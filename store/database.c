@@ -301,6 +301,17 @@ static unsigned environment_flags(const struct opening *opening)
     return ENVIRONMENT_FLAGS;
 }
 
+/* LMDB asks what cannot be on a whole page, and would abort. There is no way back into it. */
+static void on_assertion(MDB_env *env, const char *what)
+{
+    const char *path = "";
+
+    (void)mdb_env_get_path(env, &path);
+    LOG_ERROR("database.damaged", log_text("path", path), log_text("reason", what),
+              log_text("advice", "the process ends: restore the database from a backup"));
+    _exit(STORE_EXIT_STATUS);
+}
+
 /*
  * LMDB makes its reader table as a hole and writes to it by way of a mapping, where a full disk is
  * no error but a SIGBUS. So it gets its blocks before; LMDB takes it as it finds it. This must
@@ -329,6 +340,8 @@ static int open_environment(const struct opening *opening, const char *path, MDB
     if (rc != 0)
         return fail_lmdb(opening, rc, "create environment");
     rc = mdb_env_set_maxdbs(*env, TABLE_COUNT);
+    if (rc == 0)
+        rc = mdb_env_set_assert(*env, on_assertion);
     if (rc == 0)
         rc = mdb_env_set_maxreaders(*env, READERS_MAX);
     if (rc == 0)

@@ -20,9 +20,6 @@
 
 #include <stddef.h>
 
-/* The process ends with this when the disk fails: EX_SOFTWARE of sysexits(3). */
-#define STORE_EXIT_STATUS 70
-
 /* What comes when a batch is this large goes into the next one: the sync would take noticeably
  * longer. */
 #define STORE_BATCH_BYTES_MAX ((size_t)4 * 1024 * 1024)

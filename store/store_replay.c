@@ -121,14 +121,13 @@ static int recover_send(struct store_replay *replay, const struct journal_record
     if (status != 0)
         return corrupt(replay, record, "its chat could not be looked up", status);
     status = recover_client(replay, chat, digest, &found);
-    if (status == 0) {
+    if (status == 0)
         status =
             state_apply_send(state, chat, digest, record->payload, record->size, &found, &result);
-    } else if (status == STORE_CORRUPT) {
-        /* It was refused for this damage the first time, too. */
-        state_apply_nothing(state);
-        status = 0;
-    }
+    else if (status == STORE_CORRUPT)
+        /* It may have been acknowledged before the damage came, or be a retry, or have been refused
+         * for the damage; each gives the messages behind it other seqs. */
+        status = corrupt(replay, record, "its client id could not be looked up", status);
     state_unpin(state, chat);
     return status;
 }

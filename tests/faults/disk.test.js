@@ -110,7 +110,7 @@ describe('a call that fails', { timeout: 7200000 }, () => {
     }
     // Whatever failed: as long as it is there, it answers what is read.
     if (chatd.program.running) {
-      await judge.check(client).catch(async (error) => {
+      await judge.check(client, { timeout: 2000 }).catch(async (error) => {
         if (!isPassing(error)) throw error;
         await pause(100);
         assert.equal(chatd.program.running, false, `History: ${error.message}`);

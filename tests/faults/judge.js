@@ -135,7 +135,7 @@ class Judge {
     if (!(message.seq > 0)) this.verdict(`${where}: seq ${message.seq}`);
     for (const name of ['chat_id', 'user_id', 'client_id', 'subject', 'text']) {
       if (name === 'client_id' && !request.withClientId) continue;
-      if (message[name] !== (fields[name] ?? '')) this.verdict(`${where}: ${name} of request ${number} is not what was sent`);
+      if (message[name] !== (fields[name] ?? '')) this.verdict(`${where}: ${name} of request ${number} is not what was sent: ${JSON.stringify([message[name], fields[name]]).slice(0, 400)}`);
     }
   }
 
