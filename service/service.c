@@ -28,8 +28,8 @@
 #define STOP_TIMEOUT_MS 5000
 /* Headers of a reply to JSON, with room to spare. */
 #define REPLY_HEADER_BYTES 128
-/* Smaller ones are not worth serving, and arithmetic need not fear them. */
-#define REPLY_BYTES_MIN 1024
+/* A broker that takes less is not worth serving, and arithmetic need not fear it. */
+#define REPLY_BYTES_MIN 256
 /* A page is at most what the broker takes; as JSON its parts are in the arena too. Only a bound:
  * memory is taken as it is needed. */
 #define REPLY_ARENA_BYTES ((size_t)512 * 1024 * 1024)
