@@ -35,7 +35,6 @@ function run(command, ...args) {
 
 // Reads a whole data directory that nobody has open, with the program that is made for it.
 function verify(dataDirectory) {
-  if (!fs.existsSync(path.join(BIN, 'chat-store'))) return;
   run(path.join(BIN, 'chat-store'), 'verify', '--data-dir', dataDirectory);
 }
 

@@ -718,6 +718,30 @@ static size_t row_size(struct fixture *fixture, const char *table, size_t index)
     return size;
 }
 
+/* A lost row of client ids is damage, and not a chat without any: a retry must not get through. */
+static void test_lost_client_ids(void **state)
+{
+    struct fixture *fixture = *state;
+    struct surgery surgery;
+    uint64_t seq;
+
+    assert_int_equal(settle_chats(fixture, 1, 3), 0);
+    assert_int_equal(settle_range(fixture, 1, 1, 300, 60), 0);
+    assert_int_equal(settle_range(fixture, 2, 1, 20, 60), 0);
+    close_it(fixture);
+    begin_surgery(fixture, "recent", &surgery);
+    assert_int_equal(mdb_drop(surgery.txn, surgery.table, 0), 0);
+    end_surgery(&surgery);
+    open_again(fixture, MAP_BYTES);
+    for (uint64_t number = 1; number <= 2; number++) {
+        assert_int_equal(find_client(fixture, number, 5, &seq), STORE_CORRUPT);
+        assert_int_equal(find_client(fixture, number, 5000, &seq), STORE_CORRUPT);
+    }
+    assert_int_equal(find_client(fixture, 3, 5, &seq), STORE_NOT_FOUND);
+    assert_int_equal(settle_range(fixture, 2, 20, 30, 60), STORE_CORRUPT);
+    assert_int_equal(settle_range(fixture, 3, 1, 30, 60), 0);
+}
+
 /* Reads everything there is of chat 1; the first failure, and nothing wrong on the way. */
 static int read_all(struct fixture *fixture)
 {
@@ -1285,6 +1309,7 @@ int main(void)
         TEST(test_snapshot_isolation),
         TEST(test_wrong_seqs_refused),
         TEST(test_used_clients_refused),
+        TEST(test_lost_client_ids),
         TEST(test_wrong_chats_refused),
         TEST(test_damaged_rows),
         TEST(test_cut_rows),

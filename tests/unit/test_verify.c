@@ -151,8 +151,8 @@ static void test_damaged_rows(void **state)
         {"logs", 1, FLIP, 100, 1, "the CRC is wrong"},
         {"logs", 0, DELETE, 0, 1, "number 1, seq 1: messages are missing from this seq on"},
         {"logs", 0, FLIP, 0, 2, "number 1, seq 1: the size of a message is wrong"},
-        {"recent", 0, FLIP, 20, 1, "table recent, chat "},
-        {"recent", 0, DELETE, 0, SAMPLE_MESSAGES + 1, "fewer client ids than messages"},
+        {"recent", 1, FLIP, 20, 1, "table recent, chat "},
+        {"recent", 1, DELETE, 0, SAMPLE_MESSAGES + 1, "fewer client ids than messages"},
         {"clients", 0, FLIP, 20, 1, "table clients, chat "},
         {"clients", 0, SEALED, 23, 1, "client id leads to another message"},
         {"clients", 0, SEALED, 0, 2, "client id"},
@@ -177,7 +177,7 @@ static void test_one_line_each(void **state)
 {
     static const struct surgery cases[] = {
         {"heads", 0, FLIP, 3, 1, "heads"},      {"members", 4, FLIP, 2, 1, "members"},
-        {"recent", 0, FLIP, 20, 1, "recent"},   {"clients", 0, FLIP, 20, 1, "clients"},
+        {"recent", 1, FLIP, 20, 1, "recent"},   {"clients", 0, FLIP, 20, 1, "clients"},
         {"logs", 1, FLIP, 100, 1, "logs"},      {"users", 5, DELETE, 0, 1, "users"},
         {"meta", 0, SEALED, 43, 1, "messages"},
     };
