@@ -37,7 +37,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 # one; gcc does not know that check.
 SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
 	$(if $(findstring clang,$(CC)),-fno-sanitize=function))
-LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread
+LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread -lm
 
 COMPILE = $(CC) -std=c17 -I. -I$(BUILD)/generated -D_GNU_SOURCE -fno-omit-frame-pointer \
 	-fstack-protector-strong -pthread $(CPPFLAGS) $(CFLAGS) $(SANITIZERS) -MMD -MP
@@ -53,14 +53,15 @@ PROTO = $(call objects,$(call sources,proto)) $(GENERATED:.c=.o)
 STORE = $(call objects,$(call sources,store))
 SERVICE = $(call objects,$(call sources,service))
 CLIENTS = $(call objects,$(call sources,clients))
+BENCH = $(call objects,$(call sources,clients/bench))
 LIBRARY = $(BUILD)/libchatall.a
 
-MAINS = $(wildcard store/*_main.c service/*_main.c clients/*_main.c)
+MAINS = $(wildcard store/*_main.c service/*_main.c clients/*_main.c clients/bench/*_main.c)
 PROGRAMS = $(patsubst %_main.c,$(BUILD)/bin/%,$(notdir $(MAINS)))
 TEST_SOURCES = $(wildcard tests/unit/*.c)
 TEST_HELPERS = $(call objects,$(filter-out tests/unit/test_%,$(TEST_SOURCES)))
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(TEST_SOURCES)))
-OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(call objects,$(MAINS) $(TEST_SOURCES))
+OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(BENCH) $(call objects,$(MAINS) $(TEST_SOURCES))
 
 # A word and the file that is made, instead of the command line.
 say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $@';))
@@ -114,9 +115,11 @@ $(BUILD)/bin/%: $(BUILD)/store/%_main.o $(STORE) $(PROTO) $(BASE)
 	$(link)
 $(BUILD)/bin/%: $(BUILD)/clients/%_main.o $(CLIENTS) $(PROTO) $(BASE)
 	$(link)
+$(BUILD)/bin/%: $(BUILD)/clients/bench/%_main.o $(BENCH) $(CLIENTS) $(PROTO) $(BASE)
+	$(link)
 
 # Unit tests link against everything that has no main(); the linker takes what each needs.
-$(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS)
+$(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(BENCH)
 	@rm -f $@
 	$(call say,AR)ar rcs $@ $^
 $(BUILD)/tests/unit/test_%: test_library = -lcmocka
