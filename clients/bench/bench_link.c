@@ -133,7 +133,8 @@ int links_open(struct links *links, uv_loop_t *loop, const struct call_settings 
     return -1;
 }
 
-static size_t drain(struct link *link, void (*receive)(void *data, natsMsg *message), void *data)
+static size_t drain(struct links *links, struct link *link,
+                    void (*receive)(void *data, natsMsg *message), void *data)
 {
     uint64_t queued = 0;
     size_t received = 0;
@@ -142,7 +143,9 @@ static size_t drain(struct link *link, void (*receive)(void *data, natsMsg *mess
         return 0;
     for (; queued > 0; queued--) {
         natsMsg *message = NULL;
-        if (natsSubscription_NextMsg(&message, link->subscription, 0) != NATS_OK)
+        natsStatus status = natsSubscription_NextMsg(&message, link->subscription, 0);
+        links->nobody += status == NATS_NO_RESPONDERS;
+        if (status != NATS_OK)
             continue;
         receive(data, message);
         natsMsg_Destroy(message);
@@ -156,7 +159,7 @@ size_t links_drain(struct links *links, void (*receive)(void *data, natsMsg *mes
     size_t received = 0;
 
     for (size_t i = 0; i < links->count; i++)
-        received += drain(&links->links[i], receive, data);
+        received += drain(links, &links->links[i], receive, data);
     return received;
 }
 

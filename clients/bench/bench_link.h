@@ -27,6 +27,7 @@ struct links {
     size_t count;
     struct link *links; /* owned */
     natsOptions *options;
+    uint64_t nobody;
 };
 
 /*
@@ -37,7 +38,12 @@ struct links {
 int links_open(struct links *links, uv_loop_t *loop, const struct call_settings *settings,
                size_t count, const char *subject, FILE *err);
 
-/* Hands on what has been read; `receive` borrows the message. Returns how many there were. */
+/*
+ * Hands on what has been read; `receive` borrows the message. Returns how many there were. The
+ * broker's word that nobody listens to a request is not among them: the library keeps it from a
+ * synchronous subscription, with the subject that would say which request it was; `nobody` counts
+ * these.
+ */
 size_t links_drain(struct links *links, void (*receive)(void *data, natsMsg *message), void *data);
 
 /* Closes the connections and runs the loop until their handles are gone. */

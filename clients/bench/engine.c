@@ -221,8 +221,6 @@ static int refusal_of(natsMsg *message)
 {
     const char *code = NULL;
 
-    if (natsMsg_IsNoResponders(message))
-        return ENGINE_NO_RESPONDERS;
     if (natsMsgHeader_Get(message, "Nats-Service-Error-Code", &code) != NATS_OK)
         return 0;
     int number = atoi(code);
@@ -285,6 +283,22 @@ static void time_out(struct engine *engine, uint64_t now_ns)
     }
 }
 
+/*
+ * Nobody listened to so many requests, and the library does not say to which. They are most likely
+ * the ones under way, since the others are answered; should it meet one that is answered after all,
+ * the other will time out in its place.
+ */
+static void miss_responders(struct engine *engine, uint64_t now_ns)
+{
+    for (uint32_t i = 0; engine->links.nobody > 0 && i < engine->pace.outstanding; i++) {
+        if (engine->slots[i].state != SLOT_WAITING)
+            continue;
+        fail(engine, &engine->slots[i], now_ns, ENGINE_NO_RESPONDERS);
+        engine->links.nobody--;
+    }
+    engine->links.nobody = 0;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct engine *engine = timer->data;
@@ -293,6 +307,7 @@ static void on_tick(uv_timer_t *timer)
     if (engine->source == NULL)
         return;
     wake_sleepers(engine);
+    miss_responders(engine, now_ns);
     if (++engine->ticks % TICKS_PER_SCAN == 0) {
         time_out(engine, now_ns);
         if (engine->source->tick != NULL)

@@ -24,6 +24,7 @@ struct reading {
     uint8_t *tries;      /* by chat: failures since the last page */
     uint8_t *seen;       /* by number: whether it has been found */
     uint32_t chat;       /* of the page that is being read */
+    char subject[BENCH_SUBJECT_BYTES];
     uint8_t history[HISTORY_REQUEST_BYTES];
     uint64_t told_ns;
 };
@@ -94,8 +95,7 @@ static bool next(void *data, struct engine_request *request, struct engine_messa
     request->chat = reading->ready[--reading->ready_count];
     size_t size = history_request_put(reading->history, reading->load->chats->ids[request->chat],
                                       reading->next_seqs[request->chat], PAGE_MESSAGES);
-    *message =
-        (struct engine_message){reading->load->subjects[BENCH_HISTORY], reading->history, size};
+    *message = (struct engine_message){reading->subject, reading->history, size};
     return true;
 }
 
@@ -147,6 +147,7 @@ static void read_all(struct reading *reading, struct engine *engine)
                                      .timeout_ns = reading->load->settings->timeout_ms * 1000000};
     uint64_t began_ns;
 
+    bench_subject("chat", BENCH_HISTORY, reading->load->settings->namespace_name, reading->subject);
     for (uint64_t i = 0; i < reading->load->chats->count; i++) {
         reading->ready[reading->ready_count++] = (uint32_t)i;
         reading->next_seqs[i] = 1;
