@@ -68,7 +68,7 @@ say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all run test unit unit-programs integration lint format check-readme \
+.PHONY: help all run test unit unit-programs integration bench lint format check-readme \
 	dependencies test-dependencies install uninstall clean
 
 all: $(PROGRAMS)
@@ -80,6 +80,8 @@ help:
 	@echo 'make test               install what is missing, build, and run every test'
 	@echo 'make unit               unit tests; TESTS="test_uuid test_log" for some of them'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
+	@echo 'make bench              measure the figures we aim at; ONLY="send-1024 history-newest" for'
+	@echo '                        some of them, SHORT=1 for a first look (needs Node.js)'
 	@echo 'make lint               clang-format, clang-tidy, cppcheck and shellcheck'
 	@echo 'make format             let clang-format rewrite the sources'
 	@echo 'make install            into PREFIX ($(PREFIX)) below DESTDIR; uninstall takes it away'
@@ -147,6 +149,10 @@ unit: unit-programs
 integration: all
 	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' tests/run-node.sh \
 		$(call selected,$(basename $(basename $(wildcard tests/integration/*.test.js tests/interop/*.test.js))))
+
+# Shows aims and figures side by side; no test, and so it fails nothing.
+bench: all
+	@-CHAT_BIN='$(CURDIR)/$(BUILD)/bin' node clients/bench/figures.js $(if $(SHORT),--short) $(ONLY)
 
 lint: $(GENERATED)
 	@tests/lint.sh
