@@ -37,7 +37,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 # one; gcc does not know that check.
 SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
 	$(if $(findstring clang,$(CC)),-fno-sanitize=function))
-LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread
+LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread -lm
 
 COMPILE = $(CC) -std=c17 -I. -I$(BUILD)/generated -D_GNU_SOURCE -fno-omit-frame-pointer \
 	-fstack-protector-strong -pthread $(CPPFLAGS) $(CFLAGS) $(SANITIZERS) -MMD -MP
@@ -53,21 +53,22 @@ PROTO = $(call objects,$(call sources,proto)) $(GENERATED:.c=.o)
 STORE = $(call objects,$(call sources,store))
 SERVICE = $(call objects,$(call sources,service))
 CLIENTS = $(call objects,$(call sources,clients))
+BENCH = $(call objects,$(call sources,clients/bench))
 LIBRARY = $(BUILD)/libchatall.a
 
-MAINS = $(wildcard store/*_main.c service/*_main.c clients/*_main.c)
+MAINS = $(wildcard store/*_main.c service/*_main.c clients/*_main.c clients/bench/*_main.c)
 PROGRAMS = $(patsubst %_main.c,$(BUILD)/bin/%,$(notdir $(MAINS)))
 TEST_SOURCES = $(wildcard tests/unit/*.c)
 TEST_HELPERS = $(call objects,$(filter-out tests/unit/test_%,$(TEST_SOURCES)))
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(TEST_SOURCES)))
-OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(call objects,$(MAINS) $(TEST_SOURCES))
+OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(BENCH) $(call objects,$(MAINS) $(TEST_SOURCES))
 
 # A word and the file that is made, instead of the command line.
 say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $@';))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all run test unit unit-programs integration lint format check-readme \
+.PHONY: help all run test unit unit-programs integration bench lint format check-readme \
 	dependencies test-dependencies install uninstall clean
 
 all: $(PROGRAMS)
@@ -83,6 +84,8 @@ help:
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
 	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: an hour;'
 	@echo '                        FAULTS=short: minutes; TESTS="name" for some of them'
+	@echo 'make bench              measure the figures we aim at; ONLY="send-1024 history-newest" for'
+	@echo '                        some of them, SHORT=1 for a first look (needs Node.js)'
 	@echo 'make lint               clang-format, clang-tidy, cppcheck and shellcheck'
 	@echo 'make format             let clang-format rewrite the sources'
 	@echo 'make install            into PREFIX ($(PREFIX)) below DESTDIR; uninstall takes it away'
@@ -118,9 +121,11 @@ $(BUILD)/bin/%: $(BUILD)/store/%_main.o $(STORE) $(PROTO) $(BASE)
 	$(link)
 $(BUILD)/bin/%: $(BUILD)/clients/%_main.o $(CLIENTS) $(PROTO) $(BASE)
 	$(link)
+$(BUILD)/bin/%: $(BUILD)/clients/bench/%_main.o $(BENCH) $(CLIENTS) $(PROTO) $(BASE)
+	$(link)
 
 # Unit tests link against everything that has no main(); the linker takes what each needs.
-$(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS)
+$(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(BENCH)
 	@rm -f $@
 	$(call say,AR)ar rcs $@ $^
 $(BUILD)/tests/unit/test_%: test_library = -lcmocka
@@ -150,6 +155,10 @@ unit: unit-programs
 integration: all
 	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' tests/run-node.sh \
 		$(call selected,$(basename $(basename $(wildcard tests/integration/*.test.js tests/interop/*.test.js))))
+
+# Shows aims and figures side by side; no test, and so it fails nothing.
+bench: all
+	@-CHAT_BIN='$(CURDIR)/$(BUILD)/bin' node clients/bench/figures.js $(if $(SHORT),--short) $(ONLY)
 
 lint: $(GENERATED)
 	@tests/lint.sh
