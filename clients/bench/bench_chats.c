@@ -21,7 +21,7 @@
 struct pass {
     struct chats *chats;
     const struct bench_settings *settings;
-    struct new_template *new_template;
+    struct new_template new_template;
     struct send_template *send_template;
     char subject[BENCH_SUBJECT_BYTES];
     uint8_t history[HISTORY_REQUEST_BYTES];
@@ -69,9 +69,9 @@ static bool next_new(void *data, struct engine_request *request, struct engine_m
     if (pass->position == chats->count)
         return false;
     request->chat = (uint32_t)pass->position++;
-    new_template_set(pass->new_template, request->chat);
+    new_template_set(&pass->new_template, request->chat);
     *message =
-        (struct engine_message){pass->subject, pass->new_template->bytes, pass->new_template->size};
+        (struct engine_message){pass->subject, pass->new_template.bytes, pass->new_template.size};
     return true;
 }
 
@@ -192,10 +192,8 @@ static int make_chats(struct pass *pass, struct engine *engine, FILE *err)
 {
     const struct engine_source source = {
         .data = pass, .next = next_new, .replied = replied_new, .failed = failed, .tick = tick};
-    struct new_template template;
 
-    new_template_init(&template, USER_PREFIX);
-    pass->new_template = &template;
+    new_template_init(&pass->new_template, USER_PREFIX);
     pass->what = "making chats";
     return run_pass(pass, engine, &source, BENCH_NEW, err);
 }

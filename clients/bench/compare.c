@@ -55,7 +55,7 @@ static int compare_doubles(const void *a, const void *b)
 
 static double median(const struct comparison *c, enum side side, int index)
 {
-    double values[1000];
+    double values[1000] = {0};
 
     for (size_t i = 0; i < c->pairs; i++)
         values[i] = figure(c->runs[i][side], index);

@@ -111,7 +111,7 @@ static bool next(void *data, struct engine_request *request, struct engine_messa
             return false;
         load->measured++;
     }
-    request->kind = choose_kind(load);
+    request->kind = (int)choose_kind(load);
     request->chat = (uint32_t)chooser_next(&load->chooser);
     request->number = load->next_number++;
     if (load->acks.highest_seqs != NULL)

@@ -24,7 +24,7 @@ static int forget(void **state)
 }
 
 /* Words end with NULL. Of the settings only the last remain. */
-static enum options_result parse(const char *workload, bool compare, ...)
+static enum options_result parse(const char *workload, int compare, ...)
 {
     char *words[16] = {(char *)(uintptr_t)workload};
     int used = 1;
@@ -39,7 +39,7 @@ static enum options_result parse(const char *workload, bool compare, ...)
     FILE *out = open_memstream(&out_text, &size);
     FILE *err = open_memstream(&err_text, &size);
     enum options_result result =
-        bench_settings_parse(&settings, workload, compare, used, words, out, err);
+        bench_settings_parse(&settings, workload, compare != 0, used, words, out, err);
     fclose(out);
     fclose(err);
     return result;
