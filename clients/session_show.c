@@ -43,8 +43,7 @@ static char *put_text(char *out, const char *text)
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
         if (c == '\n') {
-            memcpy(out, "\n    ", 5);
-            out += 5;
+            out = stpcpy(out, "\n    ");
         } else {
             bool c1 = c == 0xc2 && (unsigned char)text[1] < 0xa0;
             *out++ = c < 0x20 || c == 0x7f || c1 ? '?' : *text;
@@ -67,12 +66,10 @@ static int show_line(const struct chat_message *m, struct jsonpb_buffer *buffer)
     out += snprintf(out, 128, "%llu %s ", (unsigned long long)m->seq, time);
     out = put_text(out, m->user_id);
     if (m->subject[0] != '\0') {
-        memcpy(out, " [", 2);
-        out = put_text(out + 2, m->subject);
+        out = put_text(stpcpy(out, " ["), m->subject);
         *out++ = ']';
     }
-    memcpy(out, ": ", 2);
-    out = put_text(out + 2, m->text);
+    out = put_text(stpcpy(out, ": "), m->text);
     *out++ = '\n';
     buffer->size = (size_t)(out - buffer->data);
     return 0;

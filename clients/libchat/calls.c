@@ -549,11 +549,12 @@ void calls_close(struct calls *calls, void (*closed)(void *data), void *data)
     calls->closed = closed;
     calls->closed_data = data;
     connection_unsubscribe(calls->connection, &calls->subscription);
-    while (calls->first != NULL) {
-        struct calls_entry *entry = calls->first;
+    for (struct calls_entry *entry = calls->first; entry != NULL; entry = calls->next) {
+        calls->next = entry->next;
         entry->maybe_done = entry->maybe_done || entry->state == ENTRY_SENT;
         note_failure(entry, CHAT_ECANCELED, "the client was closed");
         finish(entry, CHAT_ECANCELED);
     }
+    calls->next = NULL;
     uv_close((uv_handle_t *)&calls->tick, on_tick_closed);
 }

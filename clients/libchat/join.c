@@ -107,7 +107,7 @@ static bool make_room(struct join *join, uint64_t seq, size_t size)
 static bool has_array(struct join *join)
 {
     if (join->held == NULL)
-        join->held = malloc(JOIN_MESSAGES_MAX * sizeof *join->held);
+        join->held = calloc(JOIN_MESSAGES_MAX, sizeof *join->held);
     return join->held != NULL;
 }
 
