@@ -58,8 +58,9 @@ step "simulation" quiet_make CC=gcc simulation
 step "simulation, address and undefined sanitizers" \
     env CHAT_SIMULATION_STEPS=1000000 make -s --no-print-directory "${sanitized[@]}" simulation
 step "simulation finds mutants" quiet_make CC=gcc simulation-mutants
-step "fuzz targets, a short while each" env FUZZ_SECONDS=5 make -s --no-print-directory \
-    -j "$(nproc)" fuzz
+# A first look here, a minute each in continuous integration.
+step "fuzz targets" env FUZZ_SECONDS="${FUZZ_SECONDS:-$([[ -n ${CI:-} ]] && echo 60 || echo 5)}" \
+    make -s --no-print-directory -j "$(nproc)" fuzz
 step "integration and interop tests" quiet_make CC=gcc integration
 step "integration and interop tests, address and undefined sanitizers" \
     quiet_make "${sanitized[@]}" integration
