@@ -20,6 +20,8 @@ PREFIX = /usr/local
 DESTDIR =
 INSTALL = install
 bindir = $(PREFIX)/bin
+libdir = $(PREFIX)/lib
+includedir = $(PREFIX)/include
 unitdir = $(PREFIX)/lib/systemd/system
 datadir = $(PREFIX)/share/chatd
 
@@ -52,6 +54,7 @@ BASE = $(call objects,$(call sources,base))
 PROTO = $(call objects,$(call sources,proto)) $(GENERATED:.c=.o)
 STORE = $(call objects,$(call sources,store))
 SERVICE = $(call objects,$(call sources,service))
+LIBCHAT = $(call objects,$(call sources,clients/libchat))
 CLIENTS = $(call objects,$(call sources,clients))
 BENCH = $(call objects,$(call sources,clients/bench))
 LIBRARY = $(BUILD)/libchatall.a
@@ -61,7 +64,17 @@ PROGRAMS = $(patsubst %_main.c,$(BUILD)/bin/%,$(notdir $(MAINS)))
 TEST_SOURCES = $(wildcard tests/unit/*.c)
 TEST_HELPERS = $(call objects,$(filter-out tests/unit/test_%,$(TEST_SOURCES)))
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(TEST_SOURCES)))
-OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(BENCH) $(call objects,$(MAINS) $(TEST_SOURCES))
+
+# The client library for others: libchat and what it needs of the rooms below, position-independent
+# and with nothing to be seen but what chat.h declares.
+VERSION = $(shell sed -nE 's/.*CHAT_VERSION "(.*)"/\1/p' base/version.h)
+SONAME = libchat.so.$(firstword $(subst ., ,$(VERSION)))
+LIBCHAT_SOURCES = $(call sources,clients/libchat) proto/wire.c proto/utf8.c base/uuid.c base/log.c
+LIBCHAT_PIC = $(patsubst %.c,$(BUILD)/pic/%.o,$(LIBCHAT_SOURCES))
+LIBCHAT_FILES = $(addprefix $(BUILD)/lib/,$(SONAME) libchat.so libchat.a)
+
+OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(LIBCHAT_PIC) $(CLIENTS) $(BENCH) \
+	$(call objects,$(MAINS) $(TEST_SOURCES))
 
 # A word and the file that is made, instead of the command line.
 say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $@';))
@@ -71,7 +84,7 @@ say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $
 .PHONY: help all run test unit unit-programs integration bench lint format check-readme \
 	dependencies test-dependencies install uninstall clean
 
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(LIBCHAT_FILES)
 	@:
 
 help:
@@ -79,7 +92,11 @@ help:
 	@echo 'make run                install what is missing, build, and run the service here'
 	@echo 'make test               install what is missing, build, and run every test'
 	@echo 'make unit               unit tests; TESTS="test_uuid test_log" for some of them'
+	@echo 'make simulation         the store in a simulated world, from CHAT_SIMULATION_SEEDS'
+	@echo 'make fuzz               decoders on hostile bytes; FUZZ="json" for some, FUZZ_SECONDS=60'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
+	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: an hour;'
+	@echo '                        FAULTS=short: minutes; TESTS="name" for some of them'
 	@echo 'make bench              measure the figures we aim at; ONLY="send-1024 history-newest" for'
 	@echo '                        some of them, SHORT=1 for a first look (needs Node.js)'
 	@echo 'make lint               clang-format, clang-tidy, cppcheck and shellcheck'
@@ -106,6 +123,25 @@ $(BUILD)/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC)$(COMPILE) $(WARNINGS) -c -o $@ $<
 
+$(BUILD)/pic/%.o: %.c | $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,CC)$(COMPILE) $(WARNINGS) -fPIC -fvisibility=hidden -c -o $@ $<
+
+# The client library. Its parts become one object for the static one, so that what is hidden can be
+# made local: a program's own functions may then have the same names.
+$(BUILD)/lib/$(SONAME): $(LIBCHAT_PIC)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(LINK) -shared $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
+		-Wl,-soname,$(SONAME) -o $@ $^ -lnats -luv -lpthread
+$(BUILD)/lib/libchat.so: $(BUILD)/lib/$(SONAME)
+	@ln -sf $(SONAME) $@
+$(BUILD)/lib/libchat.a: $(LIBCHAT_PIC)
+	@mkdir -p $(@D)
+	@rm -f $@ $(BUILD)/lib/libchat.o
+	$(call say,AR)ld -r -o $(BUILD)/lib/libchat.o $^
+	@objcopy --localize-hidden $(BUILD)/lib/libchat.o
+	@ar rcs $@ $(BUILD)/lib/libchat.o
+
 # Linking: each program gets its room and the rooms that this one may use, and no others.
 define link
 @mkdir -p $(@D)
@@ -115,18 +151,20 @@ $(BUILD)/bin/%: $(BUILD)/service/%_main.o $(SERVICE) $(STORE) $(PROTO) $(BASE)
 	$(link)
 $(BUILD)/bin/%: $(BUILD)/store/%_main.o $(STORE) $(PROTO) $(BASE)
 	$(link)
-$(BUILD)/bin/%: $(BUILD)/clients/%_main.o $(CLIENTS) $(PROTO) $(BASE)
+$(BUILD)/bin/%: $(BUILD)/clients/%_main.o $(CLIENTS) $(LIBCHAT) $(PROTO) $(BASE)
 	$(link)
-$(BUILD)/bin/%: $(BUILD)/clients/bench/%_main.o $(BENCH) $(CLIENTS) $(PROTO) $(BASE)
+$(BUILD)/bin/%: $(BUILD)/clients/bench/%_main.o $(BENCH) $(CLIENTS) $(LIBCHAT) $(PROTO) $(BASE)
 	$(link)
 
 # Unit tests link against everything that has no main(); the linker takes what each needs.
-$(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(CLIENTS) $(BENCH)
+$(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(CLIENTS) $(BENCH)
 	@rm -f $@
 	$(call say,AR)ar rcs $@ $^
 $(BUILD)/tests/unit/test_%: test_library = -lcmocka
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_HELPERS) $(LIBRARY)
 	$(link)
+
+include tests/simulation/rules.mk tests/fuzz/rules.mk tests/faults/rules.mk
 
 -include $(OBJECTS:.o=.d)
 
@@ -147,7 +185,8 @@ unit: unit-programs
 	@tests/run-unit.sh $(call selected,$(UNIT_TESTS))
 
 integration: all
-	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' tests/run-node.sh \
+	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' CHAT_CC='$(CC) $(SANITIZERS)' \
+		CHAT_MAKE_VARIABLES='CC=$(CC) SANITIZE=$(SANITIZE)' tests/run-node.sh \
 		$(call selected,$(basename $(basename $(wildcard tests/integration/*.test.js tests/interop/*.test.js))))
 
 # Shows aims and figures side by side; no test, and so it fails nothing.
@@ -170,8 +209,17 @@ test-dependencies:
 
 # The unit file gets the place of the program; the service keeps its data in /var/lib/chatd.
 install: all
-	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(datadir)'
+	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(datadir)' \
+		'$(DESTDIR)$(libdir)/pkgconfig' '$(DESTDIR)$(includedir)'
 	$(INSTALL) -m 755 $(PROGRAMS) '$(DESTDIR)$(bindir)'
+	$(INSTALL) -m 644 $(BUILD)/lib/$(SONAME) '$(DESTDIR)$(libdir)/libchat.so.$(VERSION)'
+	ln -sf libchat.so.$(VERSION) '$(DESTDIR)$(libdir)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(libdir)/libchat.so'
+	$(INSTALL) -m 644 $(BUILD)/lib/libchat.a '$(DESTDIR)$(libdir)'
+	$(INSTALL) -m 644 clients/libchat/chat.h '$(DESTDIR)$(includedir)'
+	sed 's|@prefix@|$(PREFIX)|; s|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|; s|@version@|$(VERSION)|' \
+		clients/libchat/libchat.pc.in >'$(DESTDIR)$(libdir)/pkgconfig/libchat.pc'
+	chmod 644 '$(DESTDIR)$(libdir)/pkgconfig/libchat.pc'
 	$(INSTALL) -m 644 proto/chat.proto LICENSE '$(DESTDIR)$(datadir)'
 	sed 's|@bindir@|$(bindir)|g' deploy/chatd.service >'$(DESTDIR)$(unitdir)/chatd.service'
 	chmod 644 '$(DESTDIR)$(unitdir)/chatd.service'
@@ -179,6 +227,9 @@ install: all
 uninstall:
 	rm -f $(foreach program,$(notdir $(PROGRAMS)),'$(DESTDIR)$(bindir)/$(program)')
 	rm -f '$(DESTDIR)$(unitdir)/chatd.service'
+	rm -f '$(DESTDIR)$(libdir)/libchat.so.$(VERSION)' '$(DESTDIR)$(libdir)/$(SONAME)' \
+		'$(DESTDIR)$(libdir)/libchat.so' '$(DESTDIR)$(libdir)/libchat.a' \
+		'$(DESTDIR)$(libdir)/pkgconfig/libchat.pc' '$(DESTDIR)$(includedir)/chat.h'
 	rm -f '$(DESTDIR)$(datadir)/chat.proto' '$(DESTDIR)$(datadir)/LICENSE'
 	-rmdir '$(DESTDIR)$(datadir)' 2>/dev/null
 

@@ -48,48 +48,59 @@ void uuid_make(struct uuid *uuid)
     uuid->bytes[8] = (uint8_t)((uuid->bytes[8] & 0x3f) | 0x80);
 }
 
-/* A dash stands before the bytes 4, 6, 8 and 10. */
-static bool dash_before(size_t byte)
-{
-    return byte == 4 || byte == 6 || byte == 8 || byte == 10;
-}
+/* Where each byte's two digits stand in the text, and the dashes between them. */
+static const uint8_t text_places[UUID_BYTES] = {0,  2,  4,  6,  9,  11, 14, 16,
+                                                19, 21, 24, 26, 28, 30, 32, 34};
+static const uint8_t dash_places[] = {8, 13, 18, 23};
+
+/* Marks a value as a digit's. */
+#define DIGIT 0x10u
 
 void uuid_format(const struct uuid *uuid, char *text)
 {
     for (size_t i = 0; i < UUID_BYTES; i++) {
-        if (dash_before(i))
-            *text++ = '-';
-        *text++ = hex_digits[uuid->bytes[i] >> 4];
-        *text++ = hex_digits[uuid->bytes[i] & 0x0f];
+        char *pair = text + text_places[i];
+        pair[0] = hex_digits[uuid->bytes[i] >> 4];
+        pair[1] = hex_digits[uuid->bytes[i] & 0x0f];
     }
+    for (size_t i = 0; i < sizeof dash_places; i++)
+        text[dash_places[i]] = '-';
 }
 
-static int hex_value(char digit)
+/* The value of a hexadecimal digit with DIGIT set; 0 for anything else. */
+static unsigned hex_value(char digit)
 {
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F')
-        return digit - 'A' + 10;
-    return -1;
+    static const uint8_t values[256] = {
+        ['0'] = DIGIT | 0,  ['1'] = DIGIT | 1,  ['2'] = DIGIT | 2,  ['3'] = DIGIT | 3,
+        ['4'] = DIGIT | 4,  ['5'] = DIGIT | 5,  ['6'] = DIGIT | 6,  ['7'] = DIGIT | 7,
+        ['8'] = DIGIT | 8,  ['9'] = DIGIT | 9,  ['a'] = DIGIT | 10, ['b'] = DIGIT | 11,
+        ['c'] = DIGIT | 12, ['d'] = DIGIT | 13, ['e'] = DIGIT | 14, ['f'] = DIGIT | 15,
+        ['A'] = DIGIT | 10, ['B'] = DIGIT | 11, ['C'] = DIGIT | 12, ['D'] = DIGIT | 13,
+        ['E'] = DIGIT | 14, ['F'] = DIGIT | 15,
+    };
+    return values[(unsigned char)digit];
 }
 
 bool uuid_parse(const char *text, size_t size, struct uuid *uuid)
 {
     struct uuid parsed;
+    unsigned all = DIGIT;
 
     if (size != UUID_TEXT_BYTES)
         return false;
-    for (size_t i = 0; i < UUID_BYTES; i++) {
-        if (dash_before(i) && *text++ != '-')
+    for (size_t i = 0; i < sizeof dash_places; i++) {
+        if (text[dash_places[i]] != '-')
             return false;
-        int high = hex_value(*text++);
-        int low = hex_value(*text++);
-        if (high < 0 || low < 0)
-            return false;
-        parsed.bytes[i] = (uint8_t)(high << 4 | low);
     }
+    /* Without a branch for each digit: whether they all were digits is looked at once. */
+    for (size_t i = 0; i < UUID_BYTES; i++) {
+        unsigned high = hex_value(text[text_places[i]]);
+        unsigned low = hex_value(text[text_places[i] + 1]);
+        all &= high & low;
+        parsed.bytes[i] = (uint8_t)(high << 4 | (low & 0x0f));
+    }
+    if (all != DIGIT)
+        return false;
     *uuid = parsed;
     return true;
 }

@@ -11,12 +11,14 @@
 #include "base/version.h"
 #include "clients/command.h"
 #include "clients/output.h"
+#include "clients/perform.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const commands[] = {&command_new, &command_send, &command_history};
+static const struct command *const commands[] = {&command_new, &command_send, &command_history,
+                                                 &command_connect};
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
 /*
@@ -48,7 +50,8 @@ static void print_help(FILE *out)
           "Examples:\n"
           "  chat new --user_ids=John,Barry\n"
           "  chat send --chat_id=$CHAT --user_id=John --subject=Hello --text='Hey Barry'\n"
-          "  chat history --chat_id=$CHAT\n",
+          "  chat history --chat_id=$CHAT\n"
+          "  chat connect --chat_id=$CHAT --user_id=John\n",
           out);
 }
 
@@ -66,23 +69,17 @@ static int unknown_command(const char *word)
     if (word[0] == '-')
         fputs("chat: the command comes first: chat send --name=value", stderr);
     else
-        fprintf(stderr, "chat: unknown command \"%.80s\"; it must be new, send or history", word);
+        fprintf(stderr, "chat: unknown command \"%.80s\"; it must be new, send, history or connect",
+                word);
     fputs(" (see chat --help)\n", stderr);
     return COMMAND_EXIT_USAGE;
 }
 
-static int perform(const struct command *command, const struct command_request *request)
+static int perform(const struct command *command, const struct command_request *request,
+                   const struct command_streams *streams)
 {
-    struct call_result result;
-    int status;
-
-    call_perform(&request->settings, request->subject, request->bytes, request->size, &result);
-    if (result.outcome == CALL_ANSWERED)
-        status = output_reply(command, &result, stdout, stderr);
-    else
-        status = output_failure(request, &result, stderr);
-    call_result_free(&result);
-    return status;
+    return command->run != NULL ? command->run(request, streams)
+                                : perform_call(command, request, streams);
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -93,7 +90,7 @@ static int run(const struct command *command, int argc, char **argv)
 
     switch (command->prepare(argc, argv, &streams, &request)) {
     case COMMAND_READY:
-        status = perform(command, &request);
+        status = perform(command, &request, &streams);
         break;
     case COMMAND_DONE:
         status = output_flush(stdout, stderr);

@@ -17,16 +17,15 @@
 /* A command's own options and the common ones. */
 #define TABLE_SIZE 32
 
-static size_t put_common_options(struct call_settings *s, const char **namespace_name,
-                                 struct option *table)
+static size_t put_common_options(struct command_settings *s, struct option *table)
 {
     const struct option options[] = {
-        {"namespace", "CHAT_NAMESPACE", OPTION_TEXT, namespace_name, 0, 0, "NAME",
+        {"namespace", "CHAT_NAMESPACE", OPTION_TEXT, &s->namespace_name, 0, 0, "NAME",
          "The namespace (tenant) of the chats: 1 to 64 letters, digits, _ or -; \"default\" when "
          "not given.",
          false},
         {"nats-url", "CHAT_NATS_URL", OPTION_LIST, &s->nats_urls, 0, 0, "URL",
-         "The broker, or several separated by commas; " CALL_DEFAULT_URL " when not given. "
+         "The broker, or several separated by commas; " CHAT_DEFAULT_URL " when not given. "
          "It may hold user:password@.",
          true},
         {"timeout-ms", "CHAT_TIMEOUT_MS", OPTION_U64, &s->timeout_ms, 1, MAXIMUM_TIMEOUT_MS, "N",
@@ -78,7 +77,7 @@ static enum command_state check_file(const struct options *own, const char *name
     return COMMAND_READY;
 }
 
-static enum command_state check_files(const struct options *own, const struct call_settings *s,
+static enum command_state check_files(const struct options *own, const struct command_settings *s,
                                       FILE *err)
 {
     enum command_state state = check_file(own, "credentials", s->credentials_file, err);
@@ -92,17 +91,14 @@ static enum command_state check_files(const struct options *own, const struct ca
     return state;
 }
 
-static enum command_state check(const struct command *command, const struct options *own,
-                                const char *namespace_name, FILE *err,
-                                struct command_request *request)
+static enum command_state check(const struct options *own, const struct command_settings *s,
+                                FILE *err)
 {
-    const struct call_settings *s = &request->settings;
-
-    if (call_subject(command->method, namespace_name, request->subject) != 0)
+    if (given(s->namespace_name) && !chat_namespace_is_valid(s->namespace_name))
         return mistake(own, err, "--namespace must be 1 to 64 letters, digits, _ or -");
     /* The value may hold a password, and is not shown. */
     for (size_t i = 0; i < s->nats_urls.count; i++) {
-        if (!call_url_is_valid(s->nats_urls.values[i]))
+        if (!chat_url_is_valid(s->nats_urls.values[i]))
             return mistake(own, err, "--nats-url must be nats://host:port or tls://host:port");
     }
     if (given(s->password) && !given(s->user))
@@ -112,21 +108,21 @@ static enum command_state check(const struct command *command, const struct opti
     return check_files(own, s, err);
 }
 
-enum command_state command_parse(const struct command *command, const struct options *own, int argc,
-                                 char **argv, const struct command_streams *streams,
+enum command_state command_parse(const struct options *own, int argc, char **argv,
+                                 const struct command_streams *streams,
                                  struct command_request *request)
 {
     struct option table[TABLE_SIZE];
     struct options options = *own;
-    const char *namespace_name = NULL;
 
-    request->settings.timeout_ms = DEFAULT_TIMEOUT_MS;
+    if (request->settings.timeout_ms == 0)
+        request->settings.timeout_ms = DEFAULT_TIMEOUT_MS;
     memcpy(table, own->table, own->count * sizeof *table);
     options.table = table;
-    options.count += put_common_options(&request->settings, &namespace_name, table + own->count);
+    options.count += put_common_options(&request->settings, table + own->count);
     switch (options_parse(&options, argc, argv, streams->out, streams->err)) {
     case OPTIONS_OK:
-        return check(command, own, namespace_name, streams->err, request);
+        return check(own, &request->settings, streams->err);
     case OPTIONS_VERSION:
         fputs("chat " CHAT_VERSION "\n", streams->out);
         return COMMAND_DONE;
@@ -147,22 +143,32 @@ bool command_has(const struct options *own, const char *name, bool is_given, FIL
     return is_given;
 }
 
-enum command_state command_pack(const ProtobufCMessage *message, FILE *err,
-                                struct command_request *request)
+struct chat_options command_chat_options(const struct command_settings *settings)
 {
-    request->size = protobuf_c_message_get_packed_size(message);
-    request->bytes = malloc(request->size + 1);
-    if (request->bytes == NULL) {
-        fputs("chat: out of memory\n", err);
-        return COMMAND_FAILED;
-    }
-    protobuf_c_message_pack(message, request->bytes);
-    return COMMAND_READY;
+    return (struct chat_options){
+        .urls = (const char *const *)settings->nats_urls.values,
+        .url_count = settings->nats_urls.count,
+        .name = "chat",
+        .user = settings->user,
+        .password = settings->password,
+        .token = settings->token,
+        .credentials_file = settings->credentials_file,
+        .tls_ca_file = settings->tls_ca_file,
+        .tls_cert_file = settings->tls_cert_file,
+        .tls_key_file = settings->tls_key_file,
+    };
+}
+
+struct chat_context command_context(const struct command_settings *settings)
+{
+    return (struct chat_context){.namespace_name = settings->namespace_name,
+                                 .timeout_ms = settings->timeout_ms};
 }
 
 void command_request_free(struct command_request *request)
 {
     option_list_free(&request->settings.nats_urls);
-    free(request->bytes);
-    request->bytes = NULL;
+    option_list_free(&request->user_ids);
+    free(request->text);
+    request->text = NULL;
 }

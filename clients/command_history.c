@@ -6,15 +6,14 @@ static enum command_state prepare_history(int argc, char **argv,
                                           const struct command_streams *streams,
                                           struct command_request *request)
 {
-    Chat__HistoryRequest message;
-    const char *chat_id = NULL;
+    struct chat_history_options *history = &request->options.history;
     uint64_t limit = 0;
     const struct option table[] = {
-        {"chat_id", "CHAT_CHAT_ID", OPTION_TEXT, &chat_id, 0, 0, "ID",
+        {"chat_id", "CHAT_CHAT_ID", OPTION_TEXT, &history->chat_id, 0, 0, "ID",
          "The chat, as chat new shows it. Required.", false},
-        {"from_seq", "CHAT_FROM_SEQ", OPTION_U64, &message.from_seq, 0, 0, "N",
+        {"from_seq", "CHAT_FROM_SEQ", OPTION_U64, &history->from_seq, 0, 0, "N",
          "Messages from this seq on; 1 is the beginning, 0 is unset.", false},
-        {"before_seq", "CHAT_BEFORE_SEQ", OPTION_U64, &message.before_seq, 0, 0, "N",
+        {"before_seq", "CHAT_BEFORE_SEQ", OPTION_U64, &history->before_seq, 0, 0, "N",
          "Messages before this seq; 0 is unset.", false},
         {"limit", "CHAT_LIMIT", OPTION_U64, &limit, 0, UINT32_MAX, "N",
          "At most so many messages; 0 means 50, more than 1000 means 1000.", false},
@@ -34,18 +33,20 @@ static enum command_state prepare_history(int argc, char **argv,
         .table = table,
         .count = sizeof table / sizeof *table,
     };
-    enum command_state state;
+    enum command_state state = command_parse(&own, argc, argv, streams, request);
 
-    chat__history_request__init(&message);
-    state = command_parse(&command_history, &own, argc, argv, streams, request);
-
-    if (state == COMMAND_READY && !command_has(&own, "chat_id", chat_id != NULL, streams->err))
+    if (state == COMMAND_READY &&
+        !command_has(&own, "chat_id", history->chat_id != NULL, streams->err))
         state = COMMAND_USAGE;
-    if (state != COMMAND_READY)
-        return state;
-    message.chat_id = (char *)(uintptr_t)chat_id; /* only read */
-    message.limit = (uint32_t)limit;
-    return command_pack(&message.base, streams->err, request);
+    history->context = command_context(&request->settings);
+    history->limit = (uint32_t)limit;
+    return state;
+}
+
+static int call_history(struct chat_client *client, struct chat_call *call,
+                        const struct command_request *request, chat_call_cb cb)
+{
+    return chat_history(client, call, &request->options.history, cb);
 }
 
 const struct command command_history = {
@@ -54,4 +55,5 @@ const struct command command_history = {
     .summary = "Show messages of a chat",
     .response = &chat__history_response__descriptor,
     .prepare = prepare_history,
+    .call = call_history,
 };

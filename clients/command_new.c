@@ -5,9 +5,9 @@
 static enum command_state prepare_new(int argc, char **argv, const struct command_streams *streams,
                                       struct command_request *request)
 {
-    struct option_list user_ids = {0};
+    struct option_list *user_ids = &request->user_ids;
     const struct option table[] = {
-        {"user_ids", "CHAT_USER_IDS", OPTION_LIST, &user_ids, 0, 0, "ID,…",
+        {"user_ids", "CHAT_USER_IDS", OPTION_LIST, user_ids, 0, 0, "ID,…",
          "The users of the chat: separate them by commas, or repeat the option. Required.", false},
     };
     const struct options own = {
@@ -20,18 +20,21 @@ static enum command_state prepare_new(int argc, char **argv, const struct comman
         .table = table,
         .count = sizeof table / sizeof *table,
     };
-    enum command_state state = command_parse(&command_new, &own, argc, argv, streams, request);
+    enum command_state state = command_parse(&own, argc, argv, streams, request);
 
-    if (state == COMMAND_READY && !command_has(&own, "user_ids", user_ids.count > 0, streams->err))
+    if (state == COMMAND_READY && !command_has(&own, "user_ids", user_ids->count > 0, streams->err))
         state = COMMAND_USAGE;
-    if (state == COMMAND_READY) {
-        Chat__NewRequest message = CHAT__NEW_REQUEST__INIT;
-        message.n_user_ids = user_ids.count;
-        message.user_ids = user_ids.values;
-        state = command_pack(&message.base, streams->err, request);
-    }
-    option_list_free(&user_ids);
+    request->options.new_chat =
+        (struct chat_new_options){.context = command_context(&request->settings),
+                                  .user_ids = (const char *const *)user_ids->values,
+                                  .user_count = user_ids->count};
     return state;
+}
+
+static int call_new(struct chat_client *client, struct chat_call *call,
+                    const struct command_request *request, chat_call_cb cb)
+{
+    return chat_new(client, call, &request->options.new_chat, cb);
 }
 
 const struct command command_new = {
@@ -40,4 +43,5 @@ const struct command command_new = {
     .summary = "Make the chat of some users, or find it",
     .response = &chat__new_response__descriptor,
     .prepare = prepare_new,
+    .call = call_new,
 };

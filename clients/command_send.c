@@ -10,20 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct send_words {
-    const char *chat_id;
-    const char *user_id;
-    const char *subject;
-    const char *text;
-    const char *client_id;
-};
-
-/* A request's strings are only read, whatever their type says. */
-static char *borrowed(const char *text)
-{
-    return (char *)(uintptr_t)(text == NULL ? "" : text);
-}
-
 static enum command_state bad_input(FILE *err, const char *problem)
 {
     fprintf(err, "chat send: --text=-: %s\n", problem);
@@ -67,62 +53,45 @@ static void choose_client_id(const char *given, char client_id[COMMAND_CLIENT_ID
     client_id[UUID_TEXT_BYTES] = '\0';
 }
 
-static enum command_state pack_send(const struct send_words *words, FILE *err,
-                                    struct command_request *request)
-{
-    Chat__SendRequest message;
-
-    chat__send_request__init(&message);
-    choose_client_id(words->client_id, request->client_id);
-    message.client_id = request->client_id;
-    message.chat_id = borrowed(words->chat_id);
-    message.user_id = borrowed(words->user_id);
-    message.subject = borrowed(words->subject);
-    message.text = borrowed(words->text);
-    return command_pack(&message.base, err, request);
-}
-
 /* Only what was not given at all is missing: an empty one is the service's to refuse. */
-static bool has_required(const struct options *own, const struct send_words *words, FILE *err)
+static bool has_required(const struct options *own, const struct chat_send_options *send, FILE *err)
 {
-    return command_has(own, "chat_id", words->chat_id != NULL, err) &&
-           command_has(own, "user_id", words->user_id != NULL, err) &&
-           command_has(own, "text", words->text != NULL, err);
+    return command_has(own, "chat_id", send->chat_id != NULL, err) &&
+           command_has(own, "user_id", send->user_id != NULL, err) &&
+           command_has(own, "text", send->text != NULL, err);
 }
 
-static enum command_state make_request(struct send_words *words,
-                                       const struct command_streams *streams,
-                                       struct command_request *request)
+static enum command_state complete(const struct command_streams *streams,
+                                   struct command_request *request)
 {
-    char *input = NULL;
-    enum command_state state = COMMAND_READY;
+    struct chat_send_options *send = &request->options.send;
 
-    if (strcmp(words->text, "-") == 0) {
-        state = read_text(streams, &input);
-        words->text = input;
-    }
-    if (state == COMMAND_READY)
-        state = pack_send(words, streams->err, request);
-    free(input);
+    send->context = command_context(&request->settings);
+    choose_client_id(send->client_id, request->client_id);
+    send->client_id = request->client_id;
+    if (strcmp(send->text, "-") != 0)
+        return COMMAND_READY;
+    enum command_state state = read_text(streams, &request->text);
+    send->text = request->text;
     return state;
 }
 
 static enum command_state prepare_send(int argc, char **argv, const struct command_streams *streams,
                                        struct command_request *request)
 {
-    struct send_words words = {0};
+    struct chat_send_options *send = &request->options.send;
     const struct option table[] = {
-        {"chat_id", "CHAT_CHAT_ID", OPTION_TEXT, &words.chat_id, 0, 0, "ID",
+        {"chat_id", "CHAT_CHAT_ID", OPTION_TEXT, &send->chat_id, 0, 0, "ID",
          "The chat, as chat new shows it. Required.", false},
-        {"user_id", "CHAT_USER_ID", OPTION_TEXT, &words.user_id, 0, 0, "ID",
+        {"user_id", "CHAT_USER_ID", OPTION_TEXT, &send->user_id, 0, 0, "ID",
          "Who sends it. Required.", false},
-        {"subject", "CHAT_SUBJECT", OPTION_TEXT, &words.subject, 0, 0, "TEXT",
+        {"subject", "CHAT_SUBJECT", OPTION_TEXT, &send->subject, 0, 0, "TEXT",
          "The message's subject, up to 1 KiB.", false},
-        {"text", "CHAT_TEXT", OPTION_TEXT, &words.text, 0, 0, "TEXT",
+        {"text", "CHAT_TEXT", OPTION_TEXT, &send->text, 0, 0, "TEXT",
          "The message's text, up to 64 KiB; - reads it from standard input, whose bytes are kept "
          "as they are, a last newline included. Required.",
          false},
-        {"client_id", "CHAT_CLIENT_ID", OPTION_TEXT, &words.client_id, 0, 0, "ID",
+        {"client_id", "CHAT_CLIENT_ID", OPTION_TEXT, &send->client_id, 0, 0, "ID",
          "Names this message, so that it is safe to send it again: the same id, subject and text "
          "is the same message. A new UUID when not given.",
          false},
@@ -139,11 +108,17 @@ static enum command_state prepare_send(int argc, char **argv, const struct comma
         .table = table,
         .count = sizeof table / sizeof *table,
     };
-    enum command_state state = command_parse(&command_send, &own, argc, argv, streams, request);
+    enum command_state state = command_parse(&own, argc, argv, streams, request);
 
-    if (state == COMMAND_READY && !has_required(&own, &words, streams->err))
+    if (state == COMMAND_READY && !has_required(&own, send, streams->err))
         state = COMMAND_USAGE;
-    return state == COMMAND_READY ? make_request(&words, streams, request) : state;
+    return state == COMMAND_READY ? complete(streams, request) : state;
+}
+
+static int call_send(struct chat_client *client, struct chat_call *call,
+                     const struct command_request *request, chat_call_cb cb)
+{
+    return chat_send(client, call, &request->options.send, cb);
 }
 
 const struct command command_send = {
@@ -152,4 +127,5 @@ const struct command command_send = {
     .summary = "Send a message to a chat",
     .response = &chat__send_response__descriptor,
     .prepare = prepare_send,
+    .call = call_send,
 };

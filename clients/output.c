@@ -12,10 +12,10 @@
 
 static const char carried_out[] = "chat: the request itself was carried out\n";
 
-static json_t *reply_as_json(const struct command *command, const struct call_result *result)
+static json_t *reply_as_json(const struct command *command, const struct chat_call *call)
 {
     ProtobufCMessage *message =
-        protobuf_c_message_unpack(command->response, NULL, result->reply_size, result->reply);
+        protobuf_c_message_unpack(command->response, NULL, call->reply_size, call->reply);
     json_t *json;
 
     if (message == NULL)
@@ -25,16 +25,15 @@ static json_t *reply_as_json(const struct command *command, const struct call_re
     return json;
 }
 
-int output_reply(const struct command *command, const struct call_result *result, FILE *out,
-                 FILE *err)
+int output_reply(const struct command *command, const struct chat_call *call, FILE *out, FILE *err)
 {
-    json_t *json = reply_as_json(command, result);
+    json_t *json = reply_as_json(command, call);
 
     if (json == NULL) {
         fprintf(err,
                 "chat: the service's reply of %zu bytes does not decode as chat.%sResponse; is it "
                 "of another version?\n%s",
-                result->reply_size, command->method, carried_out);
+                call->reply_size, command->method, carried_out);
         return COMMAND_EXIT_FAILED;
     }
     char *text = json_dumps(json, JSON_INDENT(2));
@@ -52,7 +51,7 @@ int output_reply(const struct command *command, const struct call_result *result
 }
 
 /* What came over the wire must not steer the terminal. */
-static void print_safely(const char *text, FILE *file)
+void output_safely(const char *text, FILE *file)
 {
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
@@ -61,7 +60,7 @@ static void print_safely(const char *text, FILE *file)
 }
 
 /* A client_id is text that the user gave, or a UUID: quoted for a shell where it needs to be. */
-static void print_client_id(const char *client_id, FILE *file)
+void output_client_id(const char *client_id, FILE *file)
 {
     bool plain = client_id[strspn(client_id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                              "0123456789._:/@+-")] == '\0';
@@ -75,16 +74,16 @@ static void print_client_id(const char *client_id, FILE *file)
         if (*client_id == '\'')
             fputs("'\\''", file);
         else
-            print_safely((char[]){*client_id, '\0'}, file);
+            output_safely((char[]){*client_id, '\0'}, file);
     }
     putc('\'', file);
 }
 
 /* Between "failed" and "unknown", the true one. */
-static void print_how_to_repeat(const struct command_request *request,
-                                const struct call_result *result, FILE *err)
+static void print_how_to_repeat(const struct command_request *request, const struct chat_call *call,
+                                FILE *err)
 {
-    bool unknown = result->maybe_done || result->code == 500;
+    bool unknown = call->maybe_done || call->code == 500;
 
     if (request->client_id[0] == '\0')
         return;
@@ -92,29 +91,38 @@ static void print_how_to_repeat(const struct command_request *request,
                     "retry with --client_id="
                   : "chat: the message was not sent. It is safe to retry with --client_id=",
           err);
-    print_client_id(request->client_id, err);
+    output_client_id(request->client_id, err);
     fputs(unknown ? ", which never makes a second message\n" : "\n", err);
 }
 
-int output_failure(const struct command_request *request, const struct call_result *result,
-                   FILE *err)
+void output_reason(const struct chat_call *call, FILE *err)
 {
-    if (result->outcome == CALL_REFUSED) {
-        fprintf(err, "chat: %d ", result->code);
-        if (result->id[0] != '\0') {
-            print_safely(result->id, err);
+    if (call->status == CHAT_EREFUSED) {
+        fprintf(err, "%d ", call->code);
+        if (call->error[0] != '\0') {
+            output_safely(call->error, err);
             fputs(": ", err);
         }
-    } else {
-        fputs("chat: ", err);
     }
-    print_safely(result->detail, err);
+    output_safely(call->detail, err);
+}
+
+int output_failure(const struct command_request *request, const struct chat_call *call, FILE *err)
+{
+    bool timed_out = call->status == CHAT_ETIMEDOUT || call->code == 503 || call->code == 507;
+
+    fputs("chat: ", err);
+    output_reason(call, err);
     putc('\n', err);
-    if (result->timed_out)
+    if (timed_out)
         fprintf(err, "chat: gave up after %" PRIu64 " ms; --timeout-ms sets how long to try\n",
                 request->settings.timeout_ms);
-    if (result->outcome == CALL_FAILED || result->code >= 500)
-        print_how_to_repeat(request, result, err);
+    if (call->status == CHAT_EDENIED)
+        fputs("chat: --user and --password, --token or --credentials say who we are; --tls-ca and "
+              "--tls-cert make the connection TLS\n",
+              err);
+    if (call->status != CHAT_EREFUSED || call->code >= 500)
+        print_how_to_repeat(request, call, err);
     return COMMAND_EXIT_FAILED;
 }
 

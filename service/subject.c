@@ -8,10 +8,10 @@
  */
 #include "service/subject.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define PREFIX "chat."
+#define EVENTS_PREFIX PREFIX "events."
 
 static bool is_word_character(char c)
 {
@@ -65,11 +65,16 @@ int subject_parse(const char *subject, struct subject_target *target)
 void subject_of_event(const char *namespace_name, const struct uuid *chat_id,
                       char event[SUBJECT_EVENT_BYTES])
 {
-    char chat[UUID_TEXT_BYTES];
+    size_t size = strnlen(namespace_name, SUBJECT_NAMESPACE_BYTES - 1);
+    char *next = event;
 
-    uuid_format(chat_id, chat);
-    snprintf(event, SUBJECT_EVENT_BYTES, PREFIX "events.%.*s.%.*s", SUBJECT_NAMESPACE_BYTES - 1,
-             namespace_name, UUID_TEXT_BYTES, chat);
+    memcpy(next, EVENTS_PREFIX, strlen(EVENTS_PREFIX));
+    next += strlen(EVENTS_PREFIX);
+    memcpy(next, namespace_name, size);
+    next += size;
+    *next++ = '.';
+    uuid_format(chat_id, next);
+    next[UUID_TEXT_BYTES] = '\0';
 }
 
 bool subject_is_answerable(const char *reply, bool *refused)

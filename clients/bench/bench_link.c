@@ -7,9 +7,13 @@
 #include "clients/bench/bench_link.h"
 
 #include "clients/bench/bench_adapter.h"
+#include "clients/libchat/address.h"
+#include "clients/libchat/chat.h"
 #include <stdlib.h>
 #include <string.h>
 
+/* Taken from a subscription at a time. */
+#define BURST_MESSAGES 256
 #define QUEUE_GROUP "q"
 #define CONNECT_TIMEOUT_MS 2000
 #define READ_BYTES (128 * 1024)
@@ -26,11 +30,11 @@ static bool given(const char *text)
 static natsStatus set_servers(natsOptions *options, const struct option_list *urls)
 {
     if (urls->count == 0)
-        return natsOptions_SetURL(options, CALL_DEFAULT_URL);
+        return natsOptions_SetURL(options, CHAT_DEFAULT_URL);
     return natsOptions_SetServers(options, (const char **)(void *)urls->values, (int)urls->count);
 }
 
-static natsStatus set_identity(natsOptions *options, const struct call_settings *s)
+static natsStatus set_identity(natsOptions *options, const struct link_settings *s)
 {
     natsStatus status = NATS_OK;
 
@@ -43,7 +47,7 @@ static natsStatus set_identity(natsOptions *options, const struct call_settings 
     return status;
 }
 
-static natsStatus set_tls(natsOptions *options, const struct call_settings *s)
+static natsStatus set_tls(natsOptions *options, const struct link_settings *s)
 {
     natsStatus status = NATS_OK;
 
@@ -69,7 +73,7 @@ static natsStatus set_behaviour(natsOptions *o)
     return status;
 }
 
-static natsStatus make_options(struct links *links, const struct call_settings *settings)
+static natsStatus make_options(struct links *links, const struct link_settings *settings)
 {
     natsStatus status = natsOptions_Create(&links->options);
 
@@ -114,7 +118,7 @@ static natsStatus open_link(struct links *links, struct link *link, const char *
     return status;
 }
 
-int links_open(struct links *links, uv_loop_t *loop, const struct call_settings *settings,
+int links_open(struct links *links, uv_loop_t *loop, const struct link_settings *settings,
                size_t count, const char *subject, FILE *err)
 {
     char urls[256];
@@ -126,7 +130,8 @@ int links_open(struct links *links, uv_loop_t *loop, const struct call_settings 
         status = open_link(links, &links->links[links->count++], subject);
     if (status == NATS_OK)
         return 0;
-    call_describe_urls(&settings->nats_urls, urls, sizeof urls);
+    address_describe((const char *const *)settings->nats_urls.values, settings->nats_urls.count,
+                     urls, sizeof urls);
     fprintf(err, "chat-bench: no connection to the broker at %s: %s\n", urls,
             natsStatus_GetText(status));
     links_close(links);
@@ -136,20 +141,24 @@ int links_open(struct links *links, uv_loop_t *loop, const struct call_settings 
 static size_t drain(struct links *links, struct link *link,
                     void (*receive)(void *data, natsMsg *message), void *data)
 {
+    natsMsg *burst[BURST_MESSAGES];
     uint64_t queued = 0;
     size_t received = 0;
 
     if (natsSubscription_QueuedMsgs(link->subscription, &queued) != NATS_OK)
         return 0;
-    for (; queued > 0; queued--) {
-        natsMsg *message = NULL;
-        natsStatus status = natsSubscription_NextMsg(&message, link->subscription, 0);
-        links->nobody += status == NATS_NO_RESPONDERS;
-        if (status != NATS_OK)
-            continue;
-        receive(data, message);
-        natsMsg_Destroy(message);
-        received++;
+    while (queued > 0) {
+        size_t count = 0;
+        for (size_t i = 0; i < BURST_MESSAGES && queued > 0; i++, queued--) {
+            natsStatus status = natsSubscription_NextMsg(&burst[count], link->subscription, 0);
+            links->nobody += status == NATS_NO_RESPONDERS;
+            if (status == NATS_OK)
+                receive(data, burst[count++]);
+        }
+        received += count;
+        /* Together, as the service does it: the library wakes a thread for the first only. */
+        while (count > 0)
+            natsMsg_Destroy(burst[--count]);
     }
     return received;
 }

@@ -8,13 +8,25 @@
 #ifndef CLIENTS_BENCH_BENCH_LINK_H
 #define CLIENTS_BENCH_BENCH_LINK_H
 
-#include "clients/call.h"
+#include "base/options.h"
 #include <nats/nats.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <uv.h>
 
 #define LINK_INBOX_BYTES 64
+
+/* How to reach the broker. What is NULL or empty is not used. */
+struct link_settings {
+    struct option_list nats_urls; /* empty: CHAT_DEFAULT_URL */
+    const char *user;
+    const char *password;
+    const char *token;
+    const char *credentials_file; /* a JWT and its seed */
+    const char *tls_ca_file;      /* this and the next two make the connections TLS */
+    const char *tls_cert_file;
+    const char *tls_key_file;
+};
 
 struct link {
     natsConnection *connection;
@@ -35,7 +47,7 @@ struct links {
  * otherwise to `subject`, in the queue group `q`. Returns 0, or -1 with a line on `err`; then there
  * is nothing to close.
  */
-int links_open(struct links *links, uv_loop_t *loop, const struct call_settings *settings,
+int links_open(struct links *links, uv_loop_t *loop, const struct link_settings *settings,
                size_t count, const char *subject, FILE *err);
 
 /*

@@ -7,6 +7,7 @@
 
 #include "base/version.h"
 #include "clients/bench/request_template.h"
+#include "clients/libchat/chat.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,11 +61,11 @@ void bench_subject(const char *prefix, enum bench_kind kind, const char *namespa
 
 /* ---- Tables ---- */
 
-static size_t put_broker_options(struct call_settings *s, struct option *table)
+static size_t put_broker_options(struct link_settings *s, struct option *table)
 {
     const struct option options[] = {
         {"nats-url", "CHAT_NATS_URL", OPTION_LIST, &s->nats_urls, 0, 0, "URL",
-         "The broker, or several separated by commas; " CALL_DEFAULT_URL " when not given. "
+         "The broker, or several separated by commas; " CHAT_DEFAULT_URL " when not given. "
          "It may hold user:password@.",
          true},
         {"user", "CHAT_USER", OPTION_TEXT, &s->user, 0, 0, "NAME", "User for the broker.", false},
@@ -179,10 +180,10 @@ static bool given(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
-static enum options_result check_broker(const struct call_settings *s, FILE *err)
+static enum options_result check_broker(const struct link_settings *s, FILE *err)
 {
     for (size_t i = 0; i < s->nats_urls.count; i++)
-        if (!call_url_is_valid(s->nats_urls.values[i]))
+        if (!chat_url_is_valid(s->nats_urls.values[i]))
             return mistake(err, "--nats-url must be nats://host:port or tls://host:port");
     if (given(s->password) && !given(s->user))
         return mistake(err, "--password needs --user");
@@ -256,7 +257,7 @@ static enum options_result check(struct bench_settings *s, FILE *err)
         result = parse_workload(s, err);
     if (result != OPTIONS_OK)
         return result;
-    if (given(s->namespace_name) && !call_namespace_is_valid(s->namespace_name))
+    if (given(s->namespace_name) && !chat_namespace_is_valid(s->namespace_name))
         return mistake(err, "--namespace must be 1 to 64 letters, digits, _ or -");
     if (given(s->zipf_text) && (!parse_number(s->zipf_text, &s->zipf) || s->zipf > 10))
         return mistake(err, "--zipf must be a number from 0 to 10, such as 0.99");

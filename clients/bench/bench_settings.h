@@ -6,7 +6,7 @@
 #define CLIENTS_BENCH_BENCH_SETTINGS_H
 
 #include "base/options.h"
-#include "clients/call.h"
+#include "clients/bench/bench_link.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,12 +20,13 @@ const char *bench_kind_name(enum bench_kind kind);
 /* "New", "Send", "History"; not for BENCH_JETSTREAM. */
 const char *bench_kind_method(enum bench_kind kind);
 
-#define BENCH_SUBJECT_BYTES CALL_SUBJECT_BYTES
+/* chat.<method>.<namespace> with its NUL. */
+#define BENCH_SUBJECT_BYTES (sizeof "chat.." + 32 + 64)
 
 struct bench_settings {
-    struct call_settings broker; /* timeout_ms is not used */
-    const char *workload;        /* "send", "history", "mixed", "new", "jetstream" */
-    double shares[BENCH_KINDS];  /* add up to 1 */
+    struct link_settings broker;
+    const char *workload;       /* "send", "history", "mixed", "new", "jetstream" */
+    double shares[BENCH_KINDS]; /* add up to 1 */
     const char *namespace_name;
     uint64_t chats;
     double zipf; /* exponent; 0: uniform */
@@ -58,7 +59,7 @@ struct bench_settings {
 
 /* Of chat-bench responder. */
 struct responder_settings {
-    struct call_settings broker;
+    struct link_settings broker;
     const char *prefix; /* answers on <prefix>.Send, <prefix>.Send.<namespace> and so on */
     uint64_t send_bytes;
     uint64_t new_bytes;

@@ -465,7 +465,7 @@ static void free_engine(struct engine *engine)
     free(engine);
 }
 
-int engine_open(struct engine **result, const struct call_settings *settings, size_t connections,
+int engine_open(struct engine **result, const struct link_settings *settings, size_t connections,
                 size_t outstanding_max, FILE *err)
 {
     struct engine *engine = calloc(1, sizeof *engine);

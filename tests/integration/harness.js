@@ -386,24 +386,31 @@ class World {
   }
 }
 
-// Starts the command line; `finished` resolves to { code, signal, stdout, stderr }.
-function startChat(args, { input = '', environment = {} } = {}) {
+// The command line as a child process, whose streams are the caller's business.
+function spawnChat(args, environment = {}) {
   const child = spawn(path.join(BIN, 'chat'), args, {
     env: cleanEnvironment(environment),
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   children.add(child);
+  child.once('close', () => children.delete(child));
+  child.stdin.on('error', () => {}); // It may end without reading all that it is given.
+  return child;
+}
+
+// Starts the command line; `finished` resolves to { code, signal, stdout, stderr }.
+function startChat(args, { input = '', environment = {} } = {}) {
+  const child = spawnChat(args, environment);
   const output = { stdout: [], stderr: [] };
   child.stdout.on('data', (chunk) => output.stdout.push(chunk));
   child.stderr.on('data', (chunk) => output.stderr.push(chunk));
-  child.stdin.on('error', () => {}); // It may end without reading all that it is given.
   child.stdin.end(input);
   const finished = once(child, 'close').then(([code, signal]) => ({
     code,
     signal,
     stdout: Buffer.concat(output.stdout).toString(),
     stderr: Buffer.concat(output.stderr).toString(),
-  })).finally(() => children.delete(child));
+  }));
   return { child, finished };
 }
 
@@ -434,5 +441,5 @@ async function inParallel(count, width, work) {
 module.exports = {
   BIN, ROOT, Broker, Chatd, Program, World,
   cleanEnvironment, eventually, inParallel, makeDirectory, mountTmpfs, parseLogLine,
-  removeDirectory, runChat, scaled, startChat, unmount, within,
+  removeDirectory, runChat, scaled, spawnChat, startChat, unmount, within,
 };

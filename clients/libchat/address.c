@@ -1,0 +1,96 @@
+/*
+ * Only what has been checked gets into a subject or a URL for the library, which itself checks
+ * little: a space or a line break in a subject would be a command to the broker.
+ */
+#include "clients/libchat/address.h"
+
+#include "base/uuid.h"
+#include "clients/libchat/chat.h"
+#include <stdio.h>
+#include <string.h>
+
+bool chat_namespace_is_valid(const char *name)
+{
+    size_t size = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+
+    return size >= 1 && size <= ADDRESS_NAMESPACE_BYTES_MAX && name[size] == '\0';
+}
+
+bool chat_url_is_valid(const char *url)
+{
+    const char *host = strstr(url, "://");
+    bool known = host == NULL || strncmp(url, "nats://", 7) == 0 || strncmp(url, "tls://", 6) == 0;
+
+    host = host == NULL ? url : host + strlen("://");
+    for (const char *c = url; *c != '\0'; c++)
+        known = known && (unsigned char)*c > ' ' && *c != 0x7f;
+    return known && host[0] != '\0';
+}
+
+bool address_prefix_is_valid(const char *prefix)
+{
+    size_t size = strlen(prefix);
+
+    if (size == 0 || size > 200 || prefix[0] == '.' || prefix[size - 1] == '.')
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)prefix[i];
+        if (c <= ' ' || c >= 0x7f || c == '*' || c == '>' || (c == '.' && prefix[i + 1] == '.'))
+            return false;
+    }
+    return true;
+}
+
+int address_of_method(const char *method, const char *name, char subject[ADDRESS_SUBJECT_BYTES])
+{
+    if (name == NULL || name[0] == '\0') {
+        snprintf(subject, ADDRESS_SUBJECT_BYTES, "chat.%s", method);
+        return 0;
+    }
+    if (!chat_namespace_is_valid(name))
+        return -1;
+    snprintf(subject, ADDRESS_SUBJECT_BYTES, "chat.%s.%s", method, name);
+    return 0;
+}
+
+int address_of_events(const char *name, const char *chat_id, char subject[ADDRESS_EVENT_BYTES])
+{
+    struct uuid uuid;
+    char text[UUID_TEXT_BYTES + 1] = "";
+
+    if (name == NULL || name[0] == '\0')
+        name = "default";
+    if (!chat_namespace_is_valid(name) || chat_id == NULL ||
+        !uuid_parse(chat_id, strlen(chat_id), &uuid))
+        return -1;
+    uuid_format(&uuid, text);
+    snprintf(subject, ADDRESS_EVENT_BYTES, "chat.events.%s.%s", name, text);
+    return 0;
+}
+
+/* What is before the last '@' goes: a password with an '@' or '/' that should have been escaped
+ * must not be half shown either. */
+static void describe_url(const char *url, char *text, size_t size)
+{
+    const char *at = strrchr(url, '@');
+    const char *scheme_end = strstr(url, "://");
+    int scheme = scheme_end != NULL && scheme_end < at ? (int)(scheme_end - url) + 3 : 0;
+
+    if (at == NULL)
+        snprintf(text, size, "%s", url);
+    else
+        snprintf(text, size, "%.*s%s", scheme, url, at + 1);
+}
+
+void address_describe(const char *const *urls, size_t count, char *text, size_t size)
+{
+    size_t used = 0;
+
+    snprintf(text, size, "%s", count == 0 ? CHAT_DEFAULT_URL : "");
+    for (size_t i = 0; i < count && used + 2 < size; i++) {
+        if (i > 0)
+            text[used++] = ',';
+        describe_url(urls[i], text + used, size - used);
+        used += strlen(text + used);
+    }
+}

@@ -1,0 +1,121 @@
+/*
+ * Why the library's options are as they are:
+ *
+ * - Its own reconnecting is off: the connection decides when to try again, in one place, and asks
+ *   the broker anew for what it wants to hear.
+ * - What is published is handed to the loop at once, without the library's flusher thread.
+ * - One read takes a large burst from the socket.
+ * - A broker that does not answer two pings, ten seconds apart, is gone.
+ */
+#include "clients/libchat/connection_options.h"
+
+#include "clients/libchat/address.h"
+#include <limits.h>
+#include <unistd.h>
+
+#define CONNECT_TIMEOUT_MS 2000
+#define READ_BYTES (128 * 1024)
+#define PING_INTERVAL_MS 10000
+#define PINGS_OUTSTANDING 2
+
+static bool given(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+static bool is_readable(const char *path)
+{
+    return !given(path) || access(path, R_OK) == 0;
+}
+
+static bool is_valid(const struct chat_options *options)
+{
+    for (size_t i = 0; i < options->url_count; i++) {
+        if (!chat_url_is_valid(options->urls[i]))
+            return false;
+    }
+    return options->url_count <= INT_MAX &&
+           given(options->tls_cert_file) == given(options->tls_key_file) &&
+           (given(options->user) || !given(options->password)) &&
+           (!given(options->inbox_prefix) || address_prefix_is_valid(options->inbox_prefix)) &&
+           is_readable(options->credentials_file) && is_readable(options->tls_ca_file) &&
+           is_readable(options->tls_cert_file) && is_readable(options->tls_key_file);
+}
+
+static natsStatus set_behaviour(natsOptions *o, const struct chat_options *options)
+{
+    natsStatus status = natsOptions_SetName(o, given(options->name) ? options->name : "libchat");
+
+    if (status == NATS_OK)
+        status = natsOptions_SetAllowReconnect(o, false);
+    if (status == NATS_OK)
+        status = natsOptions_SetTimeout(o, CONNECT_TIMEOUT_MS);
+    if (status == NATS_OK)
+        status = natsOptions_SetSendAsap(o, true);
+    if (status == NATS_OK)
+        status = natsOptions_SetIOBufSize(o, READ_BYTES);
+    if (status == NATS_OK)
+        status = natsOptions_SetPingInterval(o, PING_INTERVAL_MS);
+    return status == NATS_OK ? natsOptions_SetMaxPingsOut(o, PINGS_OUTSTANDING) : status;
+}
+
+static natsStatus set_servers(natsOptions *o, const struct chat_options *options)
+{
+    if (options->url_count == 0)
+        return natsOptions_SetURL(o, CHAT_DEFAULT_URL);
+    /* The library copies them, and does not say so in its type. */
+    return natsOptions_SetServers(o, (const char **)(uintptr_t)options->urls,
+                                  (int)options->url_count);
+}
+
+static natsStatus set_identity(natsOptions *o, const struct chat_options *options)
+{
+    natsStatus status = NATS_OK;
+
+    if (given(options->user))
+        status = natsOptions_SetUserInfo(o, options->user,
+                                         options->password == NULL ? "" : options->password);
+    if (status == NATS_OK && given(options->token))
+        status = natsOptions_SetToken(o, options->token);
+    if (status == NATS_OK && given(options->credentials_file))
+        status = natsOptions_SetUserCredentialsFromFiles(o, options->credentials_file, NULL);
+    return status;
+}
+
+static natsStatus set_tls(natsOptions *o, const struct chat_options *options)
+{
+    natsStatus status = NATS_OK;
+
+    if (given(options->tls_ca_file) || given(options->tls_cert_file))
+        status = natsOptions_SetSecure(o, true);
+    if (status == NATS_OK && given(options->tls_ca_file))
+        status = natsOptions_LoadCATrustedCertificates(o, options->tls_ca_file);
+    if (status == NATS_OK && given(options->tls_cert_file))
+        status =
+            natsOptions_LoadCertificatesChain(o, options->tls_cert_file, options->tls_key_file);
+    return status;
+}
+
+int connection_options_create(natsOptions **result, const struct chat_options *options)
+{
+    natsOptions *o = NULL;
+    natsStatus status;
+
+    if (!is_valid(options))
+        return CHAT_EINVAL;
+    if (natsOptions_Create(&o) != NATS_OK)
+        return CHAT_ESYSTEM;
+    status = set_behaviour(o, options);
+    if (status == NATS_OK)
+        status = set_servers(o, options);
+    if (status == NATS_OK)
+        status = set_identity(o, options);
+    if (status == NATS_OK)
+        status = set_tls(o, options);
+    if (status == NATS_OK) {
+        *result = o;
+        return CHAT_OK;
+    }
+    natsOptions_Destroy(o);
+    return status == NATS_NO_MEMORY ? CHAT_ENOMEM : CHAT_EINVAL;
+}

@@ -1,0 +1,417 @@
+/*
+ *              pool thread               library's threads
+ *     connect ─┬─ attach ──▶ ┐   detach, closed, denied ──▶ ┐
+ *              │             ├── posted, under the lock ────┤──▶ uv_async ──▶ loop
+ *              └─ connected ─┴─────────────────▶ loop: poll the socket ──▶ read, write
+ *
+ * The library's own adapter for libuv wants to be attached on the loop's thread, so that connecting
+ * would block the loop. This one takes note of the socket in attach, wherever that is called, and
+ * begins to poll when the connection is there. Its other callbacks are called with the library's
+ * locks held and from any thread: they write down what is wanted and wake the loop.
+ *
+ * The library may close its socket on a thread of its own, for one when pings go unanswered;
+ * another file can then get the number while libuv still polls it. So what is polled is a
+ * duplicate, which is ours to close.
+ *
+ * The end, by whomever: the library detaches. Destroying the connection may wait for bytes to
+ * be taken and for locks, and goes to the pool. The link is gone when that is done, the library
+ * has said "detached" and "closed" (no callback comes after that), and libuv has closed the
+ * handles.
+ */
+#include "clients/libchat/nats_link.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEXT_BYTES 256
+
+/* What other threads have to say. */
+struct posted {
+    int socket; /* ours; -1: not attached yet */
+    bool want_read;
+    bool want_write;
+    bool detached;
+    bool closed;
+    bool denied;
+    char denied_text[TEXT_BYTES];
+};
+
+struct nats_link {
+    uv_loop_t *loop;
+    uv_thread_t thread; /* of the loop */
+    struct nats_link_handlers handlers;
+    natsOptions *options;
+    natsConnection *connection;
+    uv_async_t wake;
+    uv_poll_t poll;
+    uv_work_t work;
+    uv_mutex_t lock; /* over `posted`; a leaf */
+    struct posted posted;
+
+    /* The loop's. */
+    natsStatus status; /* of connecting */
+    char reason[TEXT_BYTES];
+    bool open;
+    bool close_wanted;
+    bool polling;      /* `poll` is a handle of the loop */
+    int polled_events; /* what it is polled for */
+    bool working;      /* the pool has `work` */
+    bool destroyed;    /* the connection is, or there never was one */
+    unsigned handles;  /* that have not been closed */
+};
+
+static void settle(struct nats_link *link);
+
+/* ---- What the library calls ---- */
+
+static natsStatus on_attach(void **user_data, void *loop, natsConnection *connection,
+                            natsSock socket)
+{
+    struct nats_link *link = loop;
+    int own = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+
+    (void)connection;
+    if (own < 0)
+        return NATS_SYS_ERROR;
+    *user_data = link;
+    uv_mutex_lock(&link->lock);
+    /* Of an attempt with another address that failed after all. */
+    if (link->posted.socket >= 0)
+        close(link->posted.socket);
+    link->posted.socket = own;
+    link->posted.want_read = true;
+    link->posted.detached = false;
+    uv_mutex_unlock(&link->lock);
+    return NATS_OK;
+}
+
+static void poll_as_wanted(struct nats_link *link);
+
+/* On the loop's thread it can be done at once; that is where nearly all writes begin. */
+static natsStatus want(struct nats_link *link, bool *what, bool wanted)
+{
+    uv_thread_t self = uv_thread_self();
+
+    uv_mutex_lock(&link->lock);
+    *what = wanted;
+    uv_mutex_unlock(&link->lock);
+    if (uv_thread_equal(&self, &link->thread))
+        poll_as_wanted(link);
+    else
+        uv_async_send(&link->wake);
+    return NATS_OK;
+}
+
+static natsStatus on_read(void *user_data, bool add)
+{
+    struct nats_link *link = user_data;
+
+    return want(link, &link->posted.want_read, add);
+}
+
+static natsStatus on_write(void *user_data, bool add)
+{
+    struct nats_link *link = user_data;
+
+    return want(link, &link->posted.want_write, add);
+}
+
+/* Sent under the lock: once the loop has seen it, nobody else uses the handle. */
+static natsStatus on_detach(void *user_data)
+{
+    struct nats_link *link = user_data;
+
+    uv_mutex_lock(&link->lock);
+    link->posted.detached = true;
+    uv_async_send(&link->wake);
+    uv_mutex_unlock(&link->lock);
+    return NATS_OK;
+}
+
+static void on_closed(natsConnection *connection, void *closure)
+{
+    struct nats_link *link = closure;
+
+    (void)connection;
+    uv_mutex_lock(&link->lock);
+    link->posted.closed = true;
+    uv_async_send(&link->wake);
+    uv_mutex_unlock(&link->lock);
+}
+
+static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status,
+                     void *closure)
+{
+    struct nats_link *link = closure;
+    const char *text = NULL;
+
+    (void)subscription;
+    if (status != NATS_NOT_PERMITTED)
+        return;
+    (void)natsConnection_GetLastError(connection, &text);
+    uv_mutex_lock(&link->lock);
+    link->posted.denied = true;
+    snprintf(link->posted.denied_text, TEXT_BYTES, "%s", text == NULL ? "" : text);
+    uv_async_send(&link->wake);
+    uv_mutex_unlock(&link->lock);
+}
+
+/* ---- Polling ---- */
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct nats_link *link = poll->data;
+
+    if (status < 0 || (events & UV_READABLE) != 0) {
+        natsConnection_ProcessReadEvent(link->connection);
+        link->handlers.readable(link->handlers.data);
+    }
+    if (status >= 0 && (events & UV_WRITABLE) != 0 && link->polling)
+        natsConnection_ProcessWriteEvent(link->connection);
+    /* libuv stops polling a socket with an error. The library has to read up to that error, and
+     * then detaches. */
+    if (status < 0) {
+        link->polled_events = 0;
+        poll_as_wanted(link);
+    }
+}
+
+/* An error here is one of memory or of a socket that is closed; the library cannot go on then. */
+static void give_up_polling(struct nats_link *link)
+{
+    link->close_wanted = true;
+    uv_async_send(&link->wake);
+}
+
+static void poll_as_wanted(struct nats_link *link)
+{
+    int events;
+
+    if (!link->polling)
+        return;
+    uv_mutex_lock(&link->lock);
+    events =
+        (link->posted.want_read ? UV_READABLE : 0) | (link->posted.want_write ? UV_WRITABLE : 0);
+    uv_mutex_unlock(&link->lock);
+    if (events == link->polled_events)
+        return;
+    link->polled_events = events;
+    if (events == 0)
+        uv_poll_stop(&link->poll);
+    else if (uv_poll_start(&link->poll, events, on_poll) != 0)
+        give_up_polling(link);
+}
+
+static void start_polling(struct nats_link *link)
+{
+    if (uv_poll_init(link->loop, &link->poll, link->posted.socket) != 0) {
+        give_up_polling(link);
+        return;
+    }
+    link->poll.data = link;
+    link->polling = true;
+    link->handles++;
+    poll_as_wanted(link);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct nats_link *link = handle->data;
+
+    link->handles--;
+    settle(link);
+}
+
+static void stop_polling(struct nats_link *link)
+{
+    if (!link->polling)
+        return;
+    link->polling = false;
+    uv_close((uv_handle_t *)&link->poll, on_handle_closed);
+}
+
+/* ---- Ending ---- */
+
+static void destroy_work(uv_work_t *work)
+{
+    struct nats_link *link = work->data;
+
+    natsConnection_Destroy(link->connection);
+    nats_ReleaseThreadMemory();
+}
+
+static void after_destroy(uv_work_t *work, int cancelled)
+{
+    struct nats_link *link = work->data;
+
+    (void)cancelled;
+    link->working = false;
+    link->destroyed = true;
+    link->connection = NULL;
+    settle(link);
+}
+
+static void destroy(struct nats_link *link)
+{
+    if (link->working || link->destroyed)
+        return;
+    link->open = false; /* the connection is the pool thread's now */
+    link->working = true;
+    uv_queue_work(link->loop, &link->work, destroy_work, after_destroy);
+}
+
+static void end(struct nats_link *link)
+{
+    struct nats_link_handlers handlers = link->handlers;
+    natsStatus status = link->status;
+    char reason[TEXT_BYTES];
+
+    memcpy(reason, link->reason, sizeof reason);
+    if (link->posted.socket >= 0)
+        close(link->posted.socket);
+    uv_mutex_destroy(&link->lock);
+    free(link);
+    handlers.ended(handlers.data, status, reason);
+}
+
+/* Takes the next step towards the end, if it is time for one. */
+static void settle(struct nats_link *link)
+{
+    bool detached;
+    bool closed;
+
+    uv_mutex_lock(&link->lock);
+    detached = link->posted.detached || link->posted.socket < 0;
+    closed = link->posted.closed || link->status != NATS_OK;
+    uv_mutex_unlock(&link->lock);
+    if (link->working)
+        return;
+    if (detached)
+        stop_polling(link);
+    if (!link->destroyed && (detached || link->close_wanted))
+        destroy(link);
+    if (!link->destroyed || !detached || !closed)
+        return;
+    if (!uv_is_closing((uv_handle_t *)&link->wake))
+        uv_close((uv_handle_t *)&link->wake, on_handle_closed);
+    else if (link->handles == 0)
+        end(link);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    struct nats_link *link = wake->data;
+    char text[TEXT_BYTES];
+    bool denied;
+
+    uv_mutex_lock(&link->lock);
+    denied = link->posted.denied;
+    link->posted.denied = false;
+    memcpy(text, link->posted.denied_text, sizeof text);
+    uv_mutex_unlock(&link->lock);
+    poll_as_wanted(link);
+    if (denied && link->open)
+        link->handlers.denied(link->handlers.data, text);
+    settle(link);
+}
+
+natsConnection *nats_link_connection(const struct nats_link *link)
+{
+    return link->open ? link->connection : NULL;
+}
+
+void nats_link_close(struct nats_link *link)
+{
+    link->close_wanted = true;
+    uv_async_send(&link->wake);
+}
+
+/* ---- Beginning ---- */
+
+/* What the library says of its last failure on this thread, without the place in its source. */
+static void copy_reason(char reason[TEXT_BYTES], natsStatus status)
+{
+    const char *text = nats_GetLastError(NULL);
+    const char *after = text != NULL && text[0] == '(' ? strstr(text, "): ") : NULL;
+
+    if (after != NULL)
+        text = after + strlen("): ");
+    if (text == NULL || text[0] == '\0')
+        text = natsStatus_GetText(status);
+    snprintf(reason, TEXT_BYTES, "%s", text);
+}
+
+static void connect_work(uv_work_t *work)
+{
+    struct nats_link *link = work->data;
+
+    link->status = natsConnection_Connect(&link->connection, link->options);
+    if (link->status != NATS_OK)
+        copy_reason(link->reason, link->status);
+    nats_ReleaseThreadMemory();
+}
+
+static void after_connect(uv_work_t *work, int cancelled)
+{
+    struct nats_link *link = work->data;
+
+    (void)cancelled;
+    link->working = false;
+    if (link->status != NATS_OK) {
+        link->connection = NULL;
+        link->destroyed = true;
+    } else {
+        start_polling(link);
+        link->open = true;
+        if (!link->close_wanted)
+            link->handlers.opened(link->handlers.data);
+    }
+    settle(link);
+}
+
+static natsStatus set_callbacks(struct nats_link *link)
+{
+    natsStatus status =
+        natsOptions_SetEventLoop(link->options, link, on_attach, on_read, on_write, on_detach);
+
+    if (status == NATS_OK)
+        status = natsOptions_SetClosedCB(link->options, on_closed, link);
+    if (status == NATS_OK)
+        status = natsOptions_SetErrorHandler(link->options, on_error, link);
+    return status;
+}
+
+int nats_link_open(struct nats_link **result, uv_loop_t *loop, natsOptions *options,
+                   const struct nats_link_handlers *handlers)
+{
+    struct nats_link *link = calloc(1, sizeof *link);
+
+    if (link == NULL)
+        return -1;
+    *link = (struct nats_link){.loop = loop,
+                               .thread = uv_thread_self(),
+                               .handlers = *handlers,
+                               .options = options,
+                               .posted.socket = -1};
+    if (set_callbacks(link) != NATS_OK || uv_mutex_init(&link->lock) != 0)
+        goto err_after_link;
+    if (uv_async_init(loop, &link->wake, on_wake) != 0)
+        goto err_after_lock;
+    link->wake.data = link;
+    link->handles = 1;
+    link->work.data = link;
+    link->working = true;
+    uv_queue_work(loop, &link->work, connect_work, after_connect);
+    *result = link;
+    return 0;
+
+err_after_lock:
+    uv_mutex_destroy(&link->lock);
+err_after_link:
+    free(link);
+    return -1;
+}

@@ -1,0 +1,92 @@
+'use strict';
+// The client library as others get it: installed, found by pkg-config, linked to the README's
+// example, which is compiled and run as it stands.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { spawn, spawnSync } = require('node:child_process');
+const { after, before, describe, test } = require('node:test');
+const { once } = require('node:events');
+const { ROOT, World, cleanEnvironment, makeDirectory, removeDirectory } = require('./harness');
+
+const CC = (process.env.CHAT_CC || 'gcc').split(' ').filter(Boolean);
+
+function run(command, args, options = {}) {
+  const done = spawnSync(command, args, { encoding: 'utf8', ...options });
+  assert.equal(done.status, 0, `${command} ${args.join(' ')}: ${done.error || done.stderr}`);
+  return done.stdout;
+}
+
+describe('the client library', { timeout: 120000 }, () => {
+  let world;
+  let directory;
+  let source;
+  before(async () => {
+    directory = makeDirectory();
+    const variables = (process.env.CHAT_MAKE_VARIABLES || '').split(' ').filter(Boolean);
+    run('make', ['-s', 'install', `PREFIX=${directory}`, ...variables], { cwd: ROOT });
+    const readme = fs.readFileSync(path.join(ROOT, 'clients/libchat/README.md'), 'utf8');
+    source = path.join(directory, 'example.c');
+    fs.writeFileSync(source, /```c\n([^]*?)```/.exec(readme)[1]);
+    world = await World.start();
+  });
+  after(async () => {
+    if (world) await world.close();
+    removeDirectory(directory);
+  });
+
+  const packages = (...args) => run('pkg-config', args, {
+    env: { ...process.env, PKG_CONFIG_PATH: path.join(directory, 'lib/pkgconfig') },
+  }).trim().split(/\s+/);
+
+  async function runExample(program) {
+    const child = spawn(program, [], {
+      env: cleanEnvironment({ CHAT_NATS_URL: world.broker.url, LD_LIBRARY_PATH: path.join(directory, 'lib') }),
+    });
+    const output = [];
+    child.stdout.on('data', (chunk) => output.push(chunk));
+    child.stderr.on('data', (chunk) => output.push(chunk));
+    const [code] = await once(child, 'close');
+    return { code, output: Buffer.concat(output).toString() };
+  }
+
+  const flags = ['-std=gnu11', '-Wall', '-Wextra', '-Werror'];
+
+  test('the example runs with the shared library', async () => {
+    const program = path.join(directory, 'shared');
+    run(CC[0], [...CC.slice(1), ...flags, source, '-o', program, ...packages('--cflags', '--libs', 'libchat')]);
+    const { code, output } = await runExample(program);
+    assert.equal(code, 0, output);
+    assert.deepEqual(output.trim().split('\n').filter((line) => line !== 'live'), ['1 John: Hey Barry']);
+  });
+
+  test('the example runs with the static library, beside functions of the same names as its own', async () => {
+    const program = path.join(directory, 'static');
+    const names = ['connection_start', 'join_init', 'wire_next', 'uuid_make', 'log_write', 'follow_up'];
+    const other = path.join(directory, 'other.c');
+    fs.writeFileSync(other, names.map((name) => `void ${name}(void);\nvoid ${name}(void)\n{\n}\n`).join('\n'));
+    run(CC[0], [...CC.slice(1), ...flags, source, other, '-o', program, ...packages('--cflags', 'libchat'),
+      path.join(directory, 'lib/libchat.a'), ...packages('--libs', 'libuv', 'libnats')]);
+    const { code, output } = await runExample(program);
+    assert.equal(code, 0, output);
+    assert.deepEqual(output.trim().split('\n').filter((line) => line !== 'live'),
+      ['1 John: Hey Barry', '2 John: Hey Barry'], 'the same users are the same chat');
+  });
+
+  test('neither library shows more than chat.h declares', () => {
+    const header = fs.readFileSync(path.join(directory, 'include/chat.h'), 'utf8');
+    const declared = [...header.matchAll(/^CHAT_(?:API|CHECKED) [^;]*?\b(chat_\w+)\(/gm)].map(([, name]) => name).sort();
+    assert.ok(declared.length >= 15, `${declared}`);
+    for (const [file, ...options] of [['libchat.so', '-D'], ['libchat.a', '--extern-only']]) {
+      const symbols = run('nm', [...options, '--defined-only', path.join(directory, 'lib', file)]);
+      const names = [...symbols.matchAll(/^[0-9a-f]+ [TDBRVW] (\S+)$/gm)].map(([, name]) => name);
+      assert.deepEqual(names.filter((name) => !/^(__asan|__odr_asan)/.test(name)).sort(), declared, file);
+    }
+  });
+
+  test('the header is C++ as well, on its own', () => {
+    run('clang', ['-x', 'c++', '-std=gnu++17', '-Wall', '-Wextra', '-Werror', '-fsyntax-only',
+      ...packages('--cflags', 'libchat'), path.join(directory, 'include/chat.h')]);
+  });
+});
