@@ -81,7 +81,7 @@ help:
 	@echo 'make simulation         the store in a simulated world, from CHAT_SIMULATION_SEEDS'
 	@echo 'make fuzz               decoders on hostile bytes; FUZZ="json" for some, FUZZ_SECONDS=60'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
-	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: an hour;'
+	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: half an hour;'
 	@echo '                        FAULTS=short: minutes; TESTS="name" for some of them'
 	@echo 'make lint               clang-format, clang-tidy, cppcheck and shellcheck'
 	@echo 'make format             let clang-format rewrite the sources'
