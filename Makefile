@@ -95,7 +95,7 @@ help:
 	@echo 'make simulation         the store in a simulated world, from CHAT_SIMULATION_SEEDS'
 	@echo 'make fuzz               decoders on hostile bytes; FUZZ="json" for some, FUZZ_SECONDS=60'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
-	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: an hour;'
+	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: half an hour;'
 	@echo '                        FAULTS=short: minutes; TESTS="name" for some of them'
 	@echo 'make bench              measure the figures we aim at; ONLY="send-1024 history-newest" for'
 	@echo '                        some of them, SHORT=1 for a first look (needs Node.js)'

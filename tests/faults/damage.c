@@ -764,6 +764,7 @@ int main(int argc, char **argv)
 
     if (trials == 0)
         die("usage: damage TRIALS SEED");
+    setlinebuf(stdout);
     prepare();
     make_store();
     load_files();
