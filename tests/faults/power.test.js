@@ -49,7 +49,8 @@ describe('power loss', { timeout: 3600000 }, () => {
 
   test(`${ROUNDS} times under load: nothing acknowledged is lost, nothing is there twice`, async (t) => {
     const random = seeded(t);
-    const disk = new Disk('256M');
+    // A sparse image: the messages of 200 rounds fit, and it takes no more than they do.
+    const disk = new Disk('4G');
     try {
       const chatd = makeChatd(disk);
       const judge = new Judge();
