@@ -49,13 +49,12 @@ describe('power loss', { timeout: 3600000 }, () => {
 
   test(`${ROUNDS} times under load: nothing acknowledged is lost, nothing is there twice`, async (t) => {
     const random = seeded(t);
-    // A sparse image: the messages of 200 rounds fit, and it takes no more than they do.
-    const disk = new Disk('4G');
+    const disk = new Disk('1G');
     try {
       const chatd = makeChatd(disk);
       const judge = new Judge();
       const checker = await world.client();
-      const load = new Load(judge, [await world.connect(), await world.connect()], { random, sizes: [20, 200, 1000, 20000] });
+      const load = new Load(judge, [await world.connect(), await world.connect()], { random, sizes: [20, 200, 1000, 10000] });
       const tally = { 'ended by itself': 0, 'torn ends': 0, 'records replayed': 0 };
       chatd.args = args(random);
       await chatd.start();
@@ -99,7 +98,7 @@ describe('power loss', { timeout: 3600000 }, () => {
 
   test(`with syncs left out, the loss is seen within ${ROUNDS_WITHOUT_SYNC} rounds`, async (t) => {
     const random = seeded(t);
-    const disk = new Disk('256M');
+    const disk = new Disk('1G');
     const shim = new Shim(disk.directory);
     try {
       const chatd = makeChatd(disk, shim.environment);
