@@ -225,6 +225,7 @@ static natsStatus publish(struct calls_entry *entry)
         return status;
     entry->state = ENTRY_SENT;
     entry->due_ms = now_ms() + calls->attempt_timeout_ms;
+    note_failure(entry, CHAT_ETIMEDOUT, "no reply on %s from the service", entry->subject);
     return NATS_OK;
 }
 
@@ -249,7 +250,6 @@ static void attempt(struct calls_entry *entry)
 static void no_reply(struct calls_entry *entry)
 {
     entry->maybe_done = true;
-    note_failure(entry, CHAT_ETIMEDOUT, "no reply on %s from the service", entry->subject);
     try_later(entry);
 }
 
