@@ -45,7 +45,7 @@ mutant() {
 
 use_own_tmpdir
 mkdir "$TMPDIR/tree"
-cp -r --parents Makefile base proto store tests/simulation tests/fuzz "$TMPDIR/tree"
+cp -r --parents Makefile base proto store tests/simulation tests/{fuzz,faults}/rules.mk "$TMPDIR/tree"
 build || exit 1
 
 mutant "evict without waiting for older requests" store/state.c \
