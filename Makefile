@@ -39,7 +39,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 # one; gcc does not know that check.
 SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
 	$(if $(findstring clang,$(CC)),-fno-sanitize=function))
-LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread
+LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread -lm
 
 COMPILE = $(CC) -std=c17 -I. -I$(BUILD)/generated -D_GNU_SOURCE -fno-omit-frame-pointer \
 	-fstack-protector-strong -pthread $(CPPFLAGS) $(CFLAGS) $(SANITIZERS) -MMD -MP
@@ -56,9 +56,10 @@ STORE = $(call objects,$(call sources,store))
 SERVICE = $(call objects,$(call sources,service))
 LIBCHAT = $(call objects,$(call sources,clients/libchat))
 CLIENTS = $(call objects,$(call sources,clients))
+BENCH = $(call objects,$(call sources,clients/bench))
 LIBRARY = $(BUILD)/libchatall.a
 
-MAINS = $(wildcard store/*_main.c service/*_main.c clients/*_main.c)
+MAINS = $(wildcard store/*_main.c service/*_main.c clients/*_main.c clients/bench/*_main.c)
 PROGRAMS = $(patsubst %_main.c,$(BUILD)/bin/%,$(notdir $(MAINS)))
 TEST_SOURCES = $(wildcard tests/unit/*.c)
 TEST_HELPERS = $(call objects,$(filter-out tests/unit/test_%,$(TEST_SOURCES)))
@@ -72,7 +73,7 @@ LIBCHAT_SOURCES = $(call sources,clients/libchat) proto/wire.c proto/utf8.c base
 LIBCHAT_PIC = $(patsubst %.c,$(BUILD)/pic/%.o,$(LIBCHAT_SOURCES))
 LIBCHAT_FILES = $(addprefix $(BUILD)/lib/,$(SONAME) libchat.so libchat.a)
 
-OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(LIBCHAT_PIC) $(CLIENTS) \
+OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(LIBCHAT_PIC) $(CLIENTS) $(BENCH) \
 	$(call objects,$(MAINS) $(TEST_SOURCES))
 
 # A word and the file that is made, instead of the command line.
@@ -80,7 +81,7 @@ say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all run test unit unit-programs integration lint format check-readme \
+.PHONY: help all run test unit unit-programs integration bench lint format check-readme \
 	dependencies test-dependencies install uninstall clean
 
 all: $(PROGRAMS) $(LIBCHAT_FILES)
@@ -91,7 +92,13 @@ help:
 	@echo 'make run                install what is missing, build, and run the service here'
 	@echo 'make test               install what is missing, build, and run every test'
 	@echo 'make unit               unit tests; TESTS="test_uuid test_log" for some of them'
+	@echo 'make simulation         the store in a simulated world, from CHAT_SIMULATION_SEEDS'
+	@echo 'make fuzz               decoders on hostile bytes; FUZZ="json" for some, FUZZ_SECONDS=60'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
+	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: half an hour;'
+	@echo '                        FAULTS=short: minutes; TESTS="name" for some of them'
+	@echo 'make bench              measure the figures we aim at; ONLY="send-1024 history-newest" for'
+	@echo '                        some of them, SHORT=1 for a first look (needs Node.js)'
 	@echo 'make lint               clang-format, clang-tidy, cppcheck and shellcheck'
 	@echo 'make format             let clang-format rewrite the sources'
 	@echo 'make install            into PREFIX ($(PREFIX)) below DESTDIR; uninstall takes it away'
@@ -146,14 +153,18 @@ $(BUILD)/bin/%: $(BUILD)/store/%_main.o $(STORE) $(PROTO) $(BASE)
 	$(link)
 $(BUILD)/bin/%: $(BUILD)/clients/%_main.o $(CLIENTS) $(LIBCHAT) $(PROTO) $(BASE)
 	$(link)
+$(BUILD)/bin/%: $(BUILD)/clients/bench/%_main.o $(BENCH) $(CLIENTS) $(LIBCHAT) $(PROTO) $(BASE)
+	$(link)
 
 # Unit tests link against everything that has no main(); the linker takes what each needs.
-$(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(CLIENTS)
+$(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(CLIENTS) $(BENCH)
 	@rm -f $@
 	$(call say,AR)ar rcs $@ $^
 $(BUILD)/tests/unit/test_%: test_library = -lcmocka
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_HELPERS) $(LIBRARY)
 	$(link)
+
+include tests/simulation/rules.mk tests/fuzz/rules.mk tests/faults/rules.mk
 
 -include $(OBJECTS:.o=.d)
 
@@ -177,6 +188,10 @@ integration: all
 	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' CHAT_CC='$(CC) $(SANITIZERS)' \
 		CHAT_MAKE_VARIABLES='CC=$(CC) SANITIZE=$(SANITIZE)' tests/run-node.sh \
 		$(call selected,$(basename $(basename $(wildcard tests/integration/*.test.js tests/interop/*.test.js))))
+
+# Shows aims and figures side by side; no test, and so it fails nothing.
+bench: all
+	@-CHAT_BIN='$(CURDIR)/$(BUILD)/bin' node clients/bench/figures.js $(if $(SHORT),--short) $(ONLY)
 
 lint: $(GENERATED)
 	@tests/lint.sh

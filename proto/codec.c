@@ -34,8 +34,26 @@ struct decoded {
 struct survey {
     uint32_t nul_fields;
     size_t known_bytes;
+    size_t known_count;
     bool unknown; /* there are fields that the message does not have */
 };
+
+/* More objects and arrays than any request has, and enough for a mistake to be told by its name. */
+#define JSON_CONTAINERS_MAX 100
+
+/* Each value costs a hundred times what its bytes do, so that their number is bounded before
+ * anything is made of them. */
+static size_t values_max(const struct codec_limits *limits)
+{
+    return limits->users * CODEC_REPEATS_MAX;
+}
+
+static int too_many_values(const struct codec_limits *limits, struct chat_error *error)
+{
+    return chat_error_set(error, CHAT_TOO_LARGE,
+                          "the request holds more than %zu values, repeats included: send fewer",
+                          values_max(limits));
+}
 
 static uint32_t field_bit(uint32_t number)
 {
@@ -86,6 +104,7 @@ static int survey_fields(const uint8_t *bytes, size_t size,
             return refuse_wire_type(descriptor, field, value.type, (size_t)(value.start - bytes),
                                     error);
         survey->known_bytes += value.length;
+        survey->known_count++;
         if (value.type == WIRE_BYTES)
             note_nul(survey, field, &value);
     }
@@ -121,13 +140,15 @@ static int no_memory(struct chat_error *error)
                           "the request takes too much memory to decode: send a smaller one");
 }
 
-static int decode_protobuf(const uint8_t *bytes, size_t size,
+static int decode_protobuf(const uint8_t *bytes, size_t size, const struct codec_limits *limits,
                            const ProtobufCMessageDescriptor *descriptor, struct arena *arena,
                            struct decoded *decoded, struct chat_error *error)
 {
-    struct survey survey = {0, 0, false};
+    struct survey survey = {0, 0, 0, false};
     if (survey_fields(bytes, size, descriptor, &survey, error) < 0)
         return -1;
+    if (survey.known_count > values_max(limits))
+        return too_many_values(limits, error);
     if (survey.unknown) {
         bytes = copy_known(bytes, size, survey.known_bytes, descriptor, arena);
         size = survey.known_bytes;
@@ -140,11 +161,43 @@ static int decode_protobuf(const uint8_t *bytes, size_t size,
     return decoded->message == NULL ? no_memory(error) : 0;
 }
 
-static int decode_json(const uint8_t *bytes, size_t size,
+/* Behind the string's closing quote, or the end of the text. */
+static const uint8_t *skip_string(const uint8_t *next, const uint8_t *end)
+{
+    while (next < end && *next != '"')
+        next += *next == '\\' && end - next > 1 ? 2 : 1;
+    return next < end ? next + 1 : end;
+}
+
+/* Counts commas and brackets outside of strings; whether the text is JSON is not asked here. */
+static int survey_json(const uint8_t *bytes, size_t size, const struct codec_limits *limits,
+                       struct chat_error *error)
+{
+    const uint8_t *end = bytes + size;
+    size_t containers = 0, commas = 0;
+    for (const uint8_t *next = bytes; next < end;) {
+        uint8_t byte = *next++;
+        if (byte == '"')
+            next = skip_string(next, end);
+        else if (byte == ',')
+            commas++;
+        else if (byte == '{' || byte == '[')
+            containers++;
+    }
+    if (containers > JSON_CONTAINERS_MAX)
+        return chat_error_set(error, CHAT_MALFORMED,
+                              "the request holds %zu objects and arrays: a request is one object",
+                              containers);
+    return commas < values_max(limits) ? 0 : too_many_values(limits, error);
+}
+
+static int decode_json(const uint8_t *bytes, size_t size, const struct codec_limits *limits,
                        const ProtobufCMessageDescriptor *descriptor, struct arena *arena,
                        struct decoded *decoded, struct chat_error *error)
 {
     const ProtobufCFieldDescriptor *nul_field;
+    if (survey_json(bytes, size, limits, error) < 0)
+        return -1;
     if (jsonpb_decode((const char *)bytes, size, descriptor, arena, &decoded->message, &nul_field,
                       error) < 0)
         return -1;
@@ -162,8 +215,9 @@ static int decode(const uint8_t *bytes, size_t size, enum codec_format format,
                               limits->request_bytes);
     if (bytes == NULL)
         bytes = (const uint8_t *)""; /* An empty payload may come without an address. */
-    return format == CODEC_JSON ? decode_json(bytes, size, descriptor, arena, decoded, error)
-                                : decode_protobuf(bytes, size, descriptor, arena, decoded, error);
+    if (format == CODEC_JSON)
+        return decode_json(bytes, size, limits, descriptor, arena, decoded, error);
+    return decode_protobuf(bytes, size, limits, descriptor, arena, decoded, error);
 }
 
 static struct check_text text_of(const struct decoded *decoded, const char *what, uint32_t number,

@@ -23,6 +23,9 @@
 #define CODEC_SUBJECT_BYTES_MAX 1024
 #define CODEC_ID_BYTES_MAX 128
 #define CODEC_USERS_MAX 1000 /* default */
+/* A request may hold so many times more values than users are allowed, all repeats included; more
+ * are TooLarge before they cost anything. */
+#define CODEC_REPEATS_MAX 10
 #define CODEC_HISTORY_DEFAULT 50
 #define CODEC_HISTORY_MAX 1000
 /* What an arena for decoding needs at most, for any input that is within the request limit. */

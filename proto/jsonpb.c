@@ -13,8 +13,10 @@
 #include "proto/json_number.h"
 #include "proto/jsonpb_field.h"
 #include "proto/rfc3339.h"
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CAMEL_BYTES 64
@@ -286,13 +288,44 @@ static int decode_message(struct decoder *decoder, json_t *object,
     return found == json_object_size(object) ? 0 : refuse_unknown(decoder, object, descriptor);
 }
 
+/*
+ * The parser drops the characters of a string that it has no memory for, and goes on: a message
+ * would be another one than was sent. So we look whether an allocation failed, whatever it says.
+ */
+static _Thread_local bool allocation_failed;
+
+static void *watched_malloc(size_t size)
+{
+    void *memory = malloc(size);
+    allocation_failed |= memory == NULL;
+    return memory;
+}
+
+static void watch_allocations(void)
+{
+    json_set_alloc_funcs(watched_malloc, free);
+}
+
+static json_t *load(struct decoder *decoder, const char *text, size_t size, json_error_t *problem)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_allocations);
+    allocation_failed = false;
+    json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, problem);
+    if (!allocation_failed)
+        return json;
+    json_decref(json);
+    chat_error_set(decoder->error, CHAT_OVERLOADED, "out of memory; retry");
+    return NULL;
+}
+
 /* Parses, a second time with long integers marked if it is these that jansson cannot hold. */
 static json_t *parse(struct decoder *decoder, const char *text, size_t size)
 {
-    const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
     json_error_t problem;
-    json_t *json = json_loadb(text, size, flags, &problem);
-    if (json == NULL && json_error_code(&problem) == json_error_numeric_overflow) {
+    json_t *json = load(decoder, text, size, &problem);
+    if (json == NULL && !allocation_failed &&
+        json_error_code(&problem) == json_error_numeric_overflow) {
         size_t marked_size;
         char *marked = json_number_mark_long(text, size, decoder->arena, &marked_size);
         if (marked == NULL) {
@@ -300,9 +333,9 @@ static json_t *parse(struct decoder *decoder, const char *text, size_t size)
             return NULL;
         }
         decoder->marked = true;
-        json = json_loadb(marked, marked_size, flags, &problem);
+        json = load(decoder, marked, marked_size, &problem);
     }
-    if (json == NULL)
+    if (json == NULL && !allocation_failed)
         chat_error_set(decoder->error, CHAT_MALFORMED,
                        "the request is not valid JSON: %s (line %d, column %d)", problem.text,
                        problem.line, problem.column);

@@ -1,7 +1,7 @@
 /*
  *   timer ─▶ connect ─▶ subscribe ─▶ flush (pool) ─▶ ready
  *     ▲         │ failed                 │ failed: once more
- *     └─────────┴──── closed by the library, or a subscription failed
+ *     └─────────┴──── closed by the library, or a subscription failed or is not permitted
  *
  * The connection is made on the loop's thread, since the adapter wants its first attachment there;
  * the library's own retrying would attach from a thread of its own. Until there is a connection the
@@ -28,13 +28,17 @@
 #include "service/broker_watch.h"
 #include "service/nats_url.h"
 #include "service/pace.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RETRY_MIN_MS 250
 #define RETRY_MAX_MS 2000
 #define RETRY_LOG_INTERVAL_MS 10000
 #define READY_TIMEOUT_MS 5000
 #define LIBRARY_STOP_MS 2000
+/* Of a subject that is needed, with its quotation marks. */
+#define REFUSED_SUBJECT_BYTES 64
 /* Taken from a subscription at a time. */
 #define BURST_MESSAGES 256
 
@@ -48,10 +52,12 @@ struct broker {
     natsSubscription **subscriptions; /* subject_count; NULL each without a connection */
     bool lost;                        /* `connection` is over */
     bool announced;                   /* ready has been called */
+    bool refused;                     /* what is needed is not permitted on `connection` */
     bool stopping;                    /* no further attempts to connect */
     unsigned flushes;                 /* under way; they use `connection` */
     uint64_t retry_ms;
     struct pace retry_pace;
+    struct pace refused_pace;
     struct broker_watch watch;
     uv_timer_t timer;
     uv_check_t check;
@@ -182,7 +188,7 @@ static void on_lost(void *data)
     struct broker *broker = data;
 
     broker->lost = true;
-    broker->retry_ms = RETRY_MIN_MS;
+    broker->retry_ms = broker->refused ? RETRY_MAX_MS : RETRY_MIN_MS;
     retry_later(broker);
 }
 
@@ -232,6 +238,43 @@ static natsStatus subscribe(struct broker *broker)
     return status;
 }
 
+/*
+ * Whether the broker does not permit a subscription that is needed. It says so before it answers
+ * the flush, and the connection keeps the last such error; hence the order of the subjects.
+ */
+static bool is_refused(struct broker *broker)
+{
+    const char *error = NULL;
+    char quoted[REFUSED_SUBJECT_BYTES];
+
+    if (natsConnection_GetLastError(broker->connection, &error) != NATS_NOT_PERMITTED ||
+        error == NULL)
+        return false;
+    for (size_t i = 0; i < broker->subject_count; i++) {
+        snprintf(quoted, sizeof quoted, "\"%s\"", broker->subjects[i].subject);
+        if (broker->subjects[i].needed && strstr(error, quoted) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Permissions may be mended while we wait, and are those of a new connection then. */
+static void refuse(struct broker *broker)
+{
+    const char *error = NULL;
+    uint64_t withheld = 0;
+
+    broker->refused = true;
+    (void)natsConnection_GetLastError(broker->connection, &error);
+    if (pace_allows(&broker->refused_pace, uv_now(broker->loop), RETRY_LOG_INTERVAL_MS, &withheld))
+        LOG_ERROR("broker.not_permitted", log_text("error", error == NULL ? "" : error),
+                  log_text("advice",
+                           "this user must be allowed to subscribe to chat.> and $SRV.>, and "
+                           "to publish wherever callers want their replies"),
+                  log_bool("retrying", true), log_u64("withheld", withheld));
+    natsConnection_Close(broker->connection); /* and on_lost goes on from there */
+}
+
 static void announced(struct broker *broker, natsStatus status, void (*then)(void *data))
 {
     char url[NATS_URL_TEXT_BYTES];
@@ -242,6 +285,10 @@ static void announced(struct broker *broker, natsStatus status, void (*then)(voi
     if (status != NATS_OK) {
         log_attempt(broker, "broker.not_ready", status);
         retry_later(broker);
+        return;
+    }
+    if (is_refused(broker)) {
+        refuse(broker);
         return;
     }
     broker->announced = true;
@@ -273,6 +320,7 @@ static void connect_now(struct broker *broker)
         return;
     }
     broker->retry_ms = RETRY_MIN_MS;
+    broker->refused = false;
     if (broker->announced)
         LOG_INFO("broker.connected", log_bool("again", true));
     else

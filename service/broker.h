@@ -19,10 +19,14 @@
 
 struct broker;
 
-/* What to subscribe to, and who is to have the messages; each is lent for the call. */
+/*
+ * What to subscribe to, and who is to have the messages; each is lent for the call. Those that are
+ * needed come last: a broker that does not permit one of them is no broker to be ready with.
+ */
 struct broker_subject {
     const char *subject;
     const char *queue_group; /* NULL: none */
+    bool needed;
     void *data;
     void (*receive)(void *data, natsMsg *message);
 };

@@ -72,7 +72,8 @@ static void on_error(natsConnection *connection, natsSubscription *subscription,
                      void *data)
 {
     struct broker_watch *watch = data;
-    const char *error = NULL;
+    /* The thread's, while it is called: the connection has only the last one of several. */
+    const char *error = nats_GetLastError(NULL);
     uint64_t withheld = 0;
     bool speak;
 
@@ -82,7 +83,8 @@ static void on_error(natsConnection *connection, natsSubscription *subscription,
     uv_mutex_unlock(&watch->lock);
     if (!speak)
         return;
-    natsConnection_GetLastError(connection, &error);
+    if (error == NULL || error[0] == '\0')
+        natsConnection_GetLastError(connection, &error);
     LOG_WARN("broker.error", log_text("status", natsStatus_GetText(status)),
              log_text("error", error == NULL ? "" : error), log_u64("withheld", withheld));
 }

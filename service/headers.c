@@ -33,8 +33,10 @@ bool headers_is_json(const char *content_type)
     return *rest == '\0' || *rest == ';';
 }
 
-static int unreadable(struct chat_error *error)
+static int unreadable(natsStatus status, struct chat_error *error)
 {
+    if (status == NATS_NO_MEMORY)
+        return chat_error_set(error, CHAT_OVERLOADED, "out of memory; retry");
     return chat_error_set(error, CHAT_MALFORMED,
                           "the headers cannot be read; the last one must not be empty");
 }
@@ -108,9 +110,11 @@ static int read_name(natsMsg *message, const char *name, struct request_headers 
     const char **values = NULL;
     int count = 0;
     int result = 0;
+    natsStatus status =
+        is_name(name) ? natsMsgHeader_Values(message, name, &values, &count) : NATS_ERR;
 
-    if (!is_name(name) || natsMsgHeader_Values(message, name, &values, &count) != NATS_OK)
-        return unreadable(error);
+    if (status != NATS_OK)
+        return unreadable(status, error);
     for (int i = 0; i < count && result == 0; i++)
         result = take_lines(name, values[i] == NULL ? "" : values[i], headers, error);
     free((void *)values);
@@ -129,7 +133,7 @@ int headers_read(natsMsg *message, struct request_headers *headers, struct chat_
         return 0;
     if (status != NATS_OK) {
         headers->format = format_of_body(message);
-        return unreadable(error);
+        return unreadable(status, error);
     }
     /* All of them even after a mistake, so that the error is in the right format. */
     for (int i = 0; i < count; i++) {

@@ -2,10 +2,11 @@
  * A protobuf result goes out without headers, by the shortest way: it is nearly all there is. JSON
  * says so in a header, and errors are in headers too, so that tools for NATS services see them.
  *
- * A broker without headers, or no memory for them, is no reason to leave somebody waiting: then the
- * body goes out alone. What is left are connections that are closed or whose buffer is full while
- * the broker is away; those replies are lost, counted and logged. (The sender retries, and a Send
- * is not carried out twice.)
+ * A broker without headers is no reason to leave somebody waiting: then the body goes out alone. An
+ * error does not when there is just no memory for its headers: without them, bytes of an Error can
+ * be read as a result. What is left are connections that are closed or whose buffer is full while
+ * the broker is away. All those replies are lost, counted and logged. (The sender retries, and a
+ * Send is not carried out twice.)
  */
 #include "service/reply.h"
 
@@ -100,7 +101,7 @@ void reply_error(struct service *service, const struct reply_address *address, c
         0)
         size = 0;
     status = publish_error(service, address, error, bytes, size);
-    if (status != NATS_OK)
+    if (status == NATS_NO_SERVER_SUPPORT && size > 0)
         status = broker_publish(service->broker, address->subject, bytes, size);
     if (status != NATS_OK)
         count_lost(service, status);

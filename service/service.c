@@ -28,8 +28,8 @@
 #define STOP_TIMEOUT_MS 5000
 /* Headers of a reply to JSON, with room to spare. */
 #define REPLY_HEADER_BYTES 128
-/* Smaller ones are not worth serving, and arithmetic need not fear them. */
-#define REPLY_BYTES_MIN 1024
+/* A broker that takes less is not worth serving, and arithmetic need not fear it. */
+#define REPLY_BYTES_MIN 256
 /* A page is at most what the broker takes; as JSON its parts are in the arena too. Only a bound:
  * memory is taken as it is needed. */
 #define REPLY_ARENA_BYTES ((size_t)512 * 1024 * 1024)
@@ -149,22 +149,24 @@ static int open_store(struct service *service)
  * them behind a method of ours is a namespace with a dot in it: whoever sends that is to be told.
  */
 static const char *const request_subjects[SERVICE_REQUEST_SUBJECTS] = {
-    "chat.*", "chat.*.*", "chat.New.*.>", "chat.Send.*.>", "chat.History.*.>"};
+    "chat.New.*.>", "chat.Send.*.>", "chat.History.*.>", "chat.*", "chat.*.*"};
+#define OPTIONAL_REQUEST_SUBJECTS 3 /* the first ones */
 
 static void set_subjects(struct service *service)
 {
     struct broker_subject *subjects = service->subjects;
 
-    for (size_t i = 0; i < SERVICE_REQUEST_SUBJECTS; i++)
-        *subjects++ = (struct broker_subject){.subject = request_subjects[i],
-                                              .queue_group = SERVICE_QUEUE_GROUP,
-                                              .data = service,
-                                              .receive = on_request};
     monitor_init(&service->monitor, service);
     for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
         *subjects++ = (struct broker_subject){.subject = service->monitor.subjects[i],
                                               .data = &service->monitor,
                                               .receive = monitor_receive};
+    for (size_t i = 0; i < SERVICE_REQUEST_SUBJECTS; i++)
+        *subjects++ = (struct broker_subject){.subject = request_subjects[i],
+                                              .queue_group = SERVICE_QUEUE_GROUP,
+                                              .needed = i >= OPTIONAL_REQUEST_SUBJECTS,
+                                              .data = service,
+                                              .receive = on_request};
 }
 
 /* Nothing happens on the connection before the loop runs. */

@@ -14,6 +14,8 @@
 #define KIB ((uint64_t)1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
+/* Half of what a process can address on the 64-bit machines that address least. */
+#define MAP_BYTES_LIMIT (64 * 1024 * GIB)
 /* Room in the table for all there are. */
 #define OPTIONS_MAX 32
 
@@ -121,8 +123,9 @@ static size_t fill_service_table(struct settings *s, struct option *table)
     return sizeof options / sizeof *options;
 }
 
-static size_t fill_store_table(struct store_options *o, struct option *table)
+static size_t fill_store_table(struct settings *s, struct option *table)
 {
+    struct store_options *o = &s->store;
     const struct option options[] = {
         bytes_option("journal-segment-bytes", "CHAT_JOURNAL_SEGMENT_BYTES", &o->segment_bytes, MIB,
                      GIB, "Size of a journal segment."),
@@ -138,8 +141,12 @@ static size_t fill_store_table(struct store_options *o, struct option *table)
                      "Write to the database when this many bytes wait for it."),
         number_option("settle-ms", "CHAT_SETTLE_MS", &o->settle_ms, 1, 3600000,
                       "Write to the database when a message has waited this many milliseconds."),
-        bytes_option("database-map-bytes", "CHAT_DATABASE_MAP_BYTES", &o->map_bytes, 16 * MIB, 0,
+        bytes_option("database-map-bytes", "CHAT_DATABASE_MAP_BYTES", &o->map_bytes, 16 * MIB,
+                     MAP_BYTES_LIMIT,
                      "Largest size of the database; takes address space, not disk."),
+        text_option("check", "CHAT_CHECK", &s->check_name, "DEPTH",
+                    "How much of the database is checked before it is opened: full, all of its "
+                    "pages; quick, those that lead to others; auto, full up to 512 MiB."),
         bytes_option("reserve-bytes", "CHAT_RESERVE_BYTES", &o->reserve_bytes, 0, 0,
                      "Free disk space below which writes are refused; reads go on."),
     };
@@ -155,6 +162,7 @@ static void set_defaults(struct settings *settings)
         .text_bytes_max = CODEC_TEXT_BYTES_MAX,
         .users_max = CODEC_USERS_MAX,
         .log_level_name = "info",
+        .check_name = "auto",
     };
     store_options_init(&settings->store);
 }
@@ -170,6 +178,21 @@ static bool given(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
+static bool parse_check(const char *name, enum database_check *check)
+{
+    static const char *const names[] = {[DATABASE_CHECK_AUTO] = "auto",
+                                        [DATABASE_CHECK_QUICK] = "quick",
+                                        [DATABASE_CHECK_FULL] = "full"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *check = (enum database_check)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum options_result check(struct settings *settings, FILE *err)
 {
     const struct broker_settings *broker = &settings->broker;
@@ -178,6 +201,8 @@ static enum options_result check(struct settings *settings, FILE *err)
         return mistake(err, "--data-dir is missing: give the directory for the messages");
     if (!log_parse_level(settings->log_level_name, &settings->log_level))
         return mistake(err, "--log-level must be debug, info, warn or error");
+    if (!parse_check(settings->check_name, &settings->store.check))
+        return mistake(err, "--check must be auto, quick or full");
     if (given(broker->password) && !given(broker->user))
         return mistake(err, "--password needs --user");
     if (given(broker->tls_cert) != given(broker->tls_key))
@@ -205,7 +230,7 @@ enum options_result settings_parse(struct settings *settings, int argc, char **a
     set_defaults(settings);
     options.count = fill_broker_table(&settings->broker, table);
     options.count += fill_service_table(settings, table + options.count);
-    options.count += fill_store_table(&settings->store, table + options.count);
+    options.count += fill_store_table(settings, table + options.count);
     result = options_parse(&options, argc, argv, out, err);
     if (result == OPTIONS_VERSION)
         fputs(SETTINGS_PROGRAM " " CHAT_VERSION "\n", out);

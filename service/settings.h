@@ -38,6 +38,7 @@ struct settings {
     uint64_t text_bytes_max;
     uint64_t users_max;
     const char *log_level_name;
+    const char *check_name;
 };
 
 /*

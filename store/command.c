@@ -219,6 +219,41 @@ bool command_message_read(const uint8_t *bytes, size_t size, struct command_mess
            message->text.data != NULL;
 }
 
+static bool read_timestamp(const uint8_t *bytes, size_t size, uint64_t *ns)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+    const char *problem;
+    int more;
+
+    *ns = 0;
+    wire_reader_init(&reader, bytes, size);
+    while ((more = wire_next(&reader, &field, &problem)) == 1) {
+        if (field.type != WIRE_VARINT)
+            return false;
+        if (field.number == TIMESTAMP_SECONDS && field.value <= UINT64_MAX / NS_PER_SECOND - 1)
+            *ns += field.value * NS_PER_SECOND;
+        else if (field.number == TIMESTAMP_NANOS && field.value < NS_PER_SECOND)
+            *ns += field.value;
+        else
+            return false;
+    }
+    return more == 0;
+}
+
+bool command_message_sent_ns(const uint8_t *bytes, size_t size, uint64_t *sent_ns)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+    const char *problem;
+
+    wire_reader_init(&reader, bytes, size);
+    while (wire_next(&reader, &field, &problem) == 1)
+        if (field.number == MESSAGE_SENT_AT && field.type == WIRE_BYTES)
+            return read_timestamp(field.data, field.size, sent_ns);
+    return false;
+}
+
 size_t command_seq_write(uint64_t seq, uint8_t *out)
 {
     uint8_t *end = wire_put_varint(wire_put_tag(out, MESSAGE_SEQ, WIRE_VARINT), seq);

@@ -84,6 +84,9 @@ void command_send_write(const struct command_send *command, uint8_t *out);
 /* Reads a stored Message or a Send command's payload. False when it is neither. */
 bool command_message_read(const uint8_t *bytes, size_t size, struct command_message *message);
 
+/* When it was sent, in nanoseconds since 1970. False when that cannot be read. */
+bool command_message_sent_ns(const uint8_t *bytes, size_t size, uint64_t *sent_ns);
+
 /* The most that appending `seq` adds. */
 #define COMMAND_SEQ_BYTES_MAX 11
 /* Appends the field `seq` at `out`; returns how many bytes that took. */

@@ -6,10 +6,11 @@
  * it exists; a file of that name that is empty, cut or without a meta row is damaged, and is
  * refused instead of being taken for new.
  *
- * Opening looks at the file before LMDB maps it. One that is shorter than the last page in use is
- * refused, but for one case: LMDB does not write pages that a transaction took at the end of the
- * file and gave back. If all of the missing pages are free ones, nothing is missing, and the file
- * is made as long as it says.
+ * Opening looks at the file before LMDB maps it: its length, and its pages as far as the options
+ * say (database_pages.c). One that is shorter than the last page in use is refused, but for one
+ * case: LMDB does not write pages that a transaction took at the end of the file and gave back. If
+ * all of the missing pages are free ones, nothing is missing, and the file is made as long as it
+ * says.
  *
  * Snapshots wait in a pool when they are not in use: renewing a read transaction is a store into
  * its slot of the reader table, while a new one takes a lock, memory and a slot.
@@ -19,13 +20,15 @@
  * transaction to its snapshot instead of its thread. MDB_NORDAHEAD: reads are of single pages
  * scattered over a file that may be larger than memory.
  *
- * LMDB's own pages (its trees and its list of free pages) have no checksums: damage there shows as
- * MDB_CORRUPTED, or as rows that are missing, which heads and the consecutive seqs bring to light.
+ * LMDB's own pages (its trees and its list of free pages) have no checksums: what damage there the
+ * check of the pages cannot see shows as rows that are missing, which heads and the consecutive
+ * seqs bring to light.
  */
 #include "store/database_internal.h"
 
 #include "base/log.h"
 #include "store/database_file.h"
+#include "store/database_pages.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -38,10 +41,9 @@
 #define ENVIRONMENT_FLAGS (MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD)
 #define FILE_MODE 0600
 #define READERS_MAX 512
+/* What LMDB wants for that many, a cache line each and two for itself, in whole pages. */
+#define READER_TABLE_BYTES (9 * 4096)
 #define MAP_BYTES_MULTIPLE 65536 /* the largest page size there is */
-/* Of pages that LMDB may have left out at the end: as many as a transaction's list of free pages
- * can be moved by, with room to spare. */
-#define MISSING_BYTES_MAX (64u << 20)
 #define LMDB_FREE_TABLE 0 /* LMDB's list of free pages: transaction id → count, page numbers */
 
 const char *database_table_name(enum database_table table)
@@ -204,6 +206,16 @@ void database_read_meta(const struct database *database, struct database_meta *m
     *meta = database->totals.meta;
 }
 
+int database_snapshot_meta(struct database_snapshot *snapshot, struct database_meta *meta)
+{
+    struct database_totals totals = {0};
+    uint32_t format;
+    int rc = read_totals(snapshot->txn, snapshot->database, &totals, &format);
+
+    *meta = totals.meta;
+    return rc == STORE_NOT_FOUND ? STORE_CORRUPT : rc;
+}
+
 int database_read_statistics(struct database_snapshot *snapshot,
                              struct database_statistics *statistics)
 {
@@ -232,6 +244,8 @@ struct opening {
     char path_new_lock[PATH_MAX];
     const char *directory;
     uint64_t map_bytes;
+    enum database_check check;
+    enum database_access access;
     struct store_failure *failure;
 };
 
@@ -254,13 +268,17 @@ static bool join_path(char path[PATH_MAX], const char *directory, const char *na
     return size > 0 && size < PATH_MAX;
 }
 
-static int begin_opening(struct opening *opening, const char *directory, uint64_t map_bytes,
+static int begin_opening(struct opening *opening, const struct database_options *options,
                          struct store_failure *failure)
 {
+    const char *directory = options->directory;
+
     opening->directory = directory;
     opening->failure = failure;
+    opening->check = options->check;
+    opening->access = options->access;
     opening->map_bytes =
-        (map_bytes + MAP_BYTES_MULTIPLE - 1) / MAP_BYTES_MULTIPLE * MAP_BYTES_MULTIPLE;
+        (options->map_bytes + MAP_BYTES_MULTIPLE - 1) / MAP_BYTES_MULTIPLE * MAP_BYTES_MULTIPLE;
     if (!join_path(opening->path, directory, "chats.mdb") ||
         !join_path(opening->path_lock, directory, "chats.mdb-lock") ||
         !join_path(opening->path_new, directory, "chats.mdb.new") ||
@@ -269,19 +287,67 @@ static int begin_opening(struct opening *opening, const char *directory, uint64_
     return 0;
 }
 
+static unsigned environment_flags(const struct opening *opening)
+{
+    switch (opening->access) {
+    case DATABASE_READ_ALONE:
+        /* Without LMDB's lock file, which need not be there and may not be writable. */
+        return ENVIRONMENT_FLAGS | MDB_RDONLY | MDB_NOLOCK;
+    case DATABASE_READ_BESIDE:
+        return ENVIRONMENT_FLAGS | MDB_RDONLY;
+    case DATABASE_WRITE:
+        break;
+    }
+    return ENVIRONMENT_FLAGS;
+}
+
+/* LMDB asks what cannot be on a whole page, and would abort. There is no way back into it. */
+static void on_assertion(MDB_env *env, const char *what)
+{
+    const char *path = "";
+
+    (void)mdb_env_get_path(env, &path);
+    LOG_ERROR("database.damaged", log_text("path", path), log_text("reason", what),
+              log_text("advice", "the process ends: restore the database from a backup"));
+    _exit(STORE_EXIT_STATUS);
+}
+
+/*
+ * LMDB makes its reader table as a hole and writes to it by way of a mapping, where a full disk is
+ * no error but a SIGBUS. So it gets its blocks before; LMDB takes it as it finds it. This must
+ * not be done while the environment is open: closing any descriptor of the file gives up the locks
+ * that LMDB has on it.
+ */
+static int reserve_reader_table(const struct opening *opening, const char *path)
+{
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+    int rc = file < 0 ? errno : posix_fallocate(file, 0, READER_TABLE_BYTES);
+
+    if (file >= 0)
+        close(file);
+    errno = rc;
+    return rc == 0 ? 0 : fail_system(opening, "reserve the reader table");
+}
+
 static int open_environment(const struct opening *opening, const char *path, MDB_env **env)
 {
-    int rc = mdb_env_create(env);
+    const char *lock = path == opening->path ? opening->path_lock : opening->path_new_lock;
+    int rc = opening->access == DATABASE_WRITE ? reserve_reader_table(opening, lock) : 0;
 
+    if (rc != 0)
+        return rc;
+    rc = mdb_env_create(env);
     if (rc != 0)
         return fail_lmdb(opening, rc, "create environment");
     rc = mdb_env_set_maxdbs(*env, TABLE_COUNT);
+    if (rc == 0)
+        rc = mdb_env_set_assert(*env, on_assertion);
     if (rc == 0)
         rc = mdb_env_set_maxreaders(*env, READERS_MAX);
     if (rc == 0)
         rc = mdb_env_set_mapsize(*env, opening->map_bytes);
     if (rc == 0)
-        rc = mdb_env_open(*env, path, ENVIRONMENT_FLAGS, FILE_MODE);
+        rc = mdb_env_open(*env, path, environment_flags(opening), FILE_MODE);
     if (rc == 0)
         return 0;
     mdb_env_close(*env);
@@ -433,7 +499,8 @@ static int open_database(const struct opening *opening, struct database *databas
 
     if (rc != 0)
         return rc;
-    rc = mdb_reader_check(database->env, &dead);
+    if (opening->access != DATABASE_READ_ALONE)
+        rc = mdb_reader_check(database->env, &dead);
     if (rc == 0)
         rc = mdb_txn_begin(database->env, NULL, MDB_RDONLY, &txn);
     if (rc != 0) {
@@ -466,7 +533,7 @@ static int open_short_file(const struct opening *opening, struct database *datab
 {
     int rc;
 
-    if (file->pages_used - file->pages_present > MISSING_BYTES_MAX / file->page_bytes)
+    if (file->pages_used - file->pages_present > DATABASE_MISSING_BYTES_MAX / file->page_bytes)
         return store_fail(opening->failure, STORE_CORRUPT,
                           "%s has %llu whole pages, and %llu are in use: it was cut short or is "
                           "damaged; restore it from a backup",
@@ -481,29 +548,45 @@ static int open_short_file(const struct opening *opening, struct database *datab
     return rc;
 }
 
+/* Looks at the pages before LMDB does; see database_pages.h. */
+static int check_pages(const struct opening *opening, const struct database_file *file)
+{
+    enum database_pages_depth depth = DATABASE_PAGES_FULL;
+    struct database_pages figures;
+
+    if (opening->check == DATABASE_CHECK_NONE)
+        return 0;
+    if (opening->check == DATABASE_CHECK_QUICK ||
+        (opening->check == DATABASE_CHECK_AUTO && file->bytes > DATABASE_CHECK_FULL_BYTES_MAX))
+        depth = DATABASE_PAGES_QUICK;
+    return database_pages_check(opening->path, depth, NULL, NULL, &figures, opening->failure);
+}
+
 static int open_file(const struct opening *opening, struct database *database)
 {
     struct database_file file;
     int rc = database_file_check(opening->path, &file, opening->failure);
 
-    if (rc == STORE_NOT_FOUND) {
+    if (rc == STORE_NOT_FOUND && opening->access == DATABASE_WRITE) {
         rc = make_file(opening);
         if (rc == 0)
             rc = database_file_check(opening->path, &file, opening->failure);
     }
+    if (rc == 0)
+        rc = check_pages(opening, &file);
     if (rc != 0)
         return rc;
-    if (file.pages_present < file.pages_used)
+    if (file.pages_present < file.pages_used && opening->access == DATABASE_WRITE)
         return open_short_file(opening, database, &file);
     return open_database(opening, database, &file);
 }
 
-int database_open(struct database **database, const char *directory, uint64_t map_bytes,
-                  struct store_failure *failure)
+int database_open_with(struct database **database, const struct database_options *options,
+                       struct store_failure *failure)
 {
     struct opening opening;
     struct database *made;
-    int rc = begin_opening(&opening, directory, map_bytes, failure);
+    int rc = begin_opening(&opening, options, failure);
 
     if (rc != 0)
         return rc;
@@ -516,8 +599,17 @@ int database_open(struct database **database, const char *directory, uint64_t ma
         return rc;
     }
     pthread_mutex_init(&made->lock, NULL);
+    made->beside = options->access == DATABASE_READ_BESIDE;
     *database = made;
     return 0;
+}
+
+int database_open(struct database **database, const char *directory, uint64_t map_bytes,
+                  struct store_failure *failure)
+{
+    const struct database_options options = {.directory = directory, .map_bytes = map_bytes};
+
+    return database_open_with(database, &options, failure);
 }
 
 /* --- snapshots --- */
@@ -607,6 +699,25 @@ static int begin_between_commits(struct database_snapshot *snapshot)
     }
 }
 
+/*
+ * The same beside the process that writes, whose commits are not counted here. When the newest meta
+ * page is that of the transaction we read, the one behind it has not ended, and the one after that,
+ * which will write over our page, has not begun.
+ */
+static int begin_beside(struct database_snapshot *snapshot)
+{
+    for (;;) {
+        MDB_envinfo info;
+        int rc = begin_reading(snapshot);
+        if (rc != 0)
+            return rc;
+        mdb_env_info(snapshot->database->env, &info);
+        if (info.me_last_txnid == mdb_txn_id(snapshot->txn))
+            return 0;
+        mdb_txn_reset(snapshot->txn);
+    }
+}
+
 int database_snapshot_begin(struct database *database, struct database_snapshot **snapshot)
 {
     struct database_snapshot *taken = take_idle(database);
@@ -617,7 +728,7 @@ int database_snapshot_begin(struct database *database, struct database_snapshot 
     if (taken == NULL)
         return STORE_NO_MEMORY;
     taken->database = database;
-    rc = begin_between_commits(taken);
+    rc = database->beside ? begin_beside(taken) : begin_between_commits(taken);
     if (rc == 0) {
         *snapshot = taken;
         return 0;

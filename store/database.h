@@ -28,6 +28,36 @@ struct database_meta {
     uint64_t chat_number_last; /* chats are numbered 1, 2, 3, … in the order of their making */
 };
 
+/* How much of the file's pages is looked at before LMDB opens it: see database_pages.h. */
+enum database_check {
+    DATABASE_CHECK_AUTO, /* FULL up to DATABASE_CHECK_FULL_BYTES_MAX, then QUICK */
+    DATABASE_CHECK_QUICK,
+    DATABASE_CHECK_FULL,
+    DATABASE_CHECK_NONE, /* for a file that another process has open, and has checked */
+};
+
+/* Checked in a quarter of a second when it is in memory, in two seconds when a disk has to bring it
+ * at 256 MiB a second. A quick check takes 16 ms for 600,000 pages in memory, one read of 4 KiB for
+ * each hundred of them otherwise. */
+#define DATABASE_CHECK_FULL_BYTES_MAX ((uint64_t)512 << 20)
+
+enum database_access {
+    DATABASE_WRITE,       /* and read; one process at a time */
+    DATABASE_READ_ALONE,  /* nobody writes meanwhile, as the caller has seen to; changes nothing */
+    DATABASE_READ_BESIDE, /* beside the process that writes; takes a place among LMDB's readers */
+};
+
+struct database_options {
+    const char *directory;
+    uint64_t map_bytes;
+    enum database_check check;
+    enum database_access access;
+};
+
+/* As database_open below. Reading only, a file that is missing is STORE_NOT_FOUND. */
+int database_open_with(struct database **database, const struct database_options *options,
+                       struct store_failure *failure);
+
 /*
  * Opens `directory`/chats.mdb or makes it with a new store id. A file that is shorter than its own
  * meta page says, or of another format version, is refused and left as it is. `map_bytes` bounds
@@ -51,6 +81,9 @@ struct database_snapshot;
 int database_snapshot_begin(struct database *database, struct database_snapshot **snapshot);
 void database_snapshot_end(struct database_snapshot *snapshot);
 
+/* As of the snapshot. STORE_CORRUPT or STORE_IO. */
+int database_snapshot_meta(struct database_snapshot *snapshot, struct database_meta *meta);
+
 struct database_chat {
     struct uuid id;
     uint64_t number;
@@ -64,6 +97,15 @@ struct database_chat {
  */
 int database_find_chat(struct database_snapshot *snapshot, const struct uuid *id,
                        struct database_chat *chat);
+
+/*
+ * The chats of a snapshot in the order of their ids. next returns 0, STORE_NOT_FOUND behind the
+ * last one, or as database_find_chat. The scan ends before its snapshot does.
+ */
+struct database_scan;
+int database_scan_begin(struct database_snapshot *snapshot, struct database_scan **scan);
+int database_scan_next(struct database_scan *scan, struct database_chat *chat);
+void database_scan_end(struct database_scan *scan);
 
 /* The chat's users, as they were settled: see `users` of database_new_chat. A malloc'd copy for the
  * caller to free. */
@@ -153,5 +195,12 @@ struct database_statistics {
 };
 int database_read_statistics(struct database_snapshot *snapshot,
                              struct database_statistics *statistics);
+
+/*
+ * Writes what is settled into a new file at `path`, without the free pages, and syncs it; while
+ * the database is written to, too. The oldest pages stay in use meanwhile, so that the file
+ * grows by what is settled. STORE_FULL, STORE_IO or STORE_CORRUPT with `failure`.
+ */
+int database_copy(struct database *database, const char *path, struct store_failure *failure);
 
 #endif

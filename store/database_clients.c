@@ -58,6 +58,18 @@ static int find_settled(MDB_cursor *cursor, uint64_t chat_number,
                                     : STORE_NOT_FOUND;
 }
 
+/* Every chat with messages has a recent bucket. Taking a lost one for empty would make a second
+ * message of a retry. */
+static int explain_no_recent(MDB_txn *txn, const struct database *database, uint64_t chat_number)
+{
+    uint64_t head_seq = 0;
+    int rc = database_read_head(txn, database, chat_number, &head_seq);
+
+    if (rc == 0 && head_seq > 0)
+        return database_damaged(TABLE_RECENT, "the row is missing", chat_number);
+    return rc == 0 ? STORE_NOT_FOUND : rc;
+}
+
 int database_search_clients(MDB_txn *txn, const struct database *database, MDB_cursor *clients,
                             uint64_t chat_number, const uint8_t digest[DATABASE_DIGEST_BYTES],
                             uint64_t *seq)
@@ -73,7 +85,9 @@ int database_search_clients(MDB_txn *txn, const struct database *database, MDB_c
         rc = open_bucket(TABLE_RECENT, &row, chat_number, &bucket);
     if (rc == 0 && database_search_bucket(&bucket.row, bucket.count, digest, seq))
         return 0;
-    if (rc != 0 && rc != STORE_NOT_FOUND)
+    if (rc == STORE_NOT_FOUND)
+        return explain_no_recent(txn, database, chat_number);
+    if (rc != 0)
         return rc;
     rc = find_settled(clients, chat_number, digest, &bucket);
     if (rc != 0)
@@ -354,7 +368,7 @@ static int replace_recent(const struct adding *adding, const struct database_mes
 }
 
 /* There are more new ones than a recent bucket takes: all go to `clients`. The recent bucket stays,
- * without any, as the chat will want it again. */
+ * or is made, without any: a chat with messages has one. */
 static int bypass_recent(const struct adding *adding, const struct database_message *messages,
                          size_t count, const struct bucket *recent)
 {
@@ -365,10 +379,18 @@ static int bypass_recent(const struct adding *adding, const struct database_mess
         rc = merge_bucket(adding, adding->database->clients, count, recent);
     if (rc == 0)
         rc = move_to_clients(adding, count + recent->count);
-    if (rc != 0 || recent->count == 0)
+    if (rc != 0 || (recent->count == 0 && recent->row.bytes != NULL))
         return rc;
     database_number_key(number, adding->chat_number);
     return put_bucket(adding, adding->recent, number, sizeof number, NULL, 0);
+}
+
+static bool has_first(const struct database_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (messages[i].seq == 1)
+            return true;
+    return false;
 }
 
 int database_add_clients(struct database *database, MDB_cursor *recent, MDB_cursor *clients,
@@ -379,6 +401,8 @@ int database_add_clients(struct database *database, MDB_cursor *recent, MDB_curs
     struct bucket found = {0};
     int rc = find_recent(&adding, &found);
 
+    if (rc == STORE_NOT_FOUND && !has_first(messages, count))
+        rc = database_damaged(TABLE_RECENT, "the row is missing", adding.chat_number);
     if (rc != 0 && rc != STORE_NOT_FOUND)
         return fail_read(&adding, rc);
     if (count > RECENT_CLIENTS_MAX)

@@ -5,6 +5,11 @@
 #include "store/status.h"
 #include <stdint.h>
 
+/* LMDB does not write pages that a transaction took at the end of the file and gave back. So many
+ * may be missing there: as many as a transaction's list of free pages can be moved by, with room to
+ * spare. */
+#define DATABASE_MISSING_BYTES_MAX (64u << 20)
+
 struct database_file {
     uint64_t page_bytes;
     uint64_t pages_present; /* whole ones */

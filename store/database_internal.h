@@ -33,6 +33,7 @@ enum database_table {
 struct database {
     MDB_env *env;
     MDB_dbi tables[TABLE_COUNT];     /* fixed once open */
+    bool beside;                     /* another process writes */
     struct database_totals totals;   /* the settling thread's */
     struct database_client *clients; /* scratch of the settling thread */
     size_t clients_capacity;

@@ -31,6 +31,20 @@ static int check_log_end(struct database_snapshot *snapshot, const struct databa
                : rc;
 }
 
+/* Fills `chat` from its row and its head, and checks that its log ends there. */
+static int read_chat(struct database_snapshot *snapshot, const struct database_row *row,
+                     const struct uuid *id, struct database_chat *chat)
+{
+    int rc;
+
+    if (!database_decode_chat(row, chat))
+        return database_damaged_id(TABLE_CHATS, WRONG_CRC, id);
+    rc = database_read_head(snapshot->txn, snapshot->database, chat->number, &chat->head_seq);
+    if (rc == STORE_NOT_FOUND)
+        return database_damaged_id(TABLE_CHATS, "the chat's number was not given out", id);
+    return rc == 0 ? check_log_end(snapshot, chat) : rc;
+}
+
 int database_find_chat(struct database_snapshot *snapshot, const struct uuid *id,
                        struct database_chat *chat)
 {
@@ -38,14 +52,50 @@ int database_find_chat(struct database_snapshot *snapshot, const struct uuid *id
     int rc =
         database_get(snapshot->txn, snapshot->database, TABLE_CHATS, id->bytes, UUID_BYTES, &row);
 
+    return rc == 0 ? read_chat(snapshot, &row, id, chat) : rc;
+}
+
+struct database_scan {
+    struct database_snapshot *snapshot;
+    MDB_cursor *chats;
+};
+
+int database_scan_begin(struct database_snapshot *snapshot, struct database_scan **scan)
+{
+    struct database_scan *made = malloc(sizeof *made);
+    int rc;
+
+    if (made == NULL)
+        return STORE_NO_MEMORY;
+    made->snapshot = snapshot;
+    rc = mdb_cursor_open(snapshot->txn, snapshot->database->tables[TABLE_CHATS], &made->chats);
+    if (rc != 0) {
+        free(made);
+        return database_read_status(rc, TABLE_CHATS);
+    }
+    *scan = made;
+    return 0;
+}
+
+int database_scan_next(struct database_scan *scan, struct database_chat *chat)
+{
+    struct database_row row;
+    struct uuid id = {{0}};
+    MDB_val key;
+    MDB_val value;
+    int rc = mdb_cursor_get(scan->chats, &key, &value, MDB_NEXT);
+
     if (rc != 0)
-        return rc;
-    if (!database_decode_chat(&row, chat))
-        return database_damaged_id(TABLE_CHATS, WRONG_CRC, id);
-    rc = database_read_head(snapshot->txn, snapshot->database, chat->number, &chat->head_seq);
-    if (rc == STORE_NOT_FOUND)
-        return database_damaged_id(TABLE_CHATS, "the chat's number was not given out", id);
-    return rc == 0 ? check_log_end(snapshot, chat) : rc;
+        return database_read_status(rc, TABLE_CHATS);
+    row = database_row_of(&key, &value);
+    memcpy(id.bytes, row.key, row.key_size < UUID_BYTES ? row.key_size : UUID_BYTES);
+    return read_chat(scan->snapshot, &row, &id, chat);
+}
+
+void database_scan_end(struct database_scan *scan)
+{
+    mdb_cursor_close(scan->chats);
+    free(scan);
 }
 
 /* Every chat has users: without the row, there must be no such chat. */

@@ -52,7 +52,7 @@
  * chat begins at sixteen 0x00. What was added last is in `recent`, at most 80 clients for a chat:
  * as digests are random, each new one would otherwise rewrite a page of its own in a chat with many
  * messages. When that bucket is full, its clients move to `clients`. A client is in one bucket
- * only.
+ * only. Every chat with messages has a recent bucket, maybe an empty one.
  *
  * To change any of this: raise DATABASE_FORMAT, describe what changed here, and add a fixture of
  * the format left behind to the tests. The meta row begins with the format and ends with its CRC in

@@ -413,6 +413,7 @@ int database_settle(struct database *database, const struct database_batch *batc
     struct settling settling = {.database = database, .batch = batch, .failure = failure};
     struct database_totals totals = database->totals;
     int rc;
+    int dead;
 
     if (batch->settled_lsn < totals.meta.settled_lsn)
         return store_fail(failure, STORE_CORRUPT, "the settled LSN would go from %llu back to %llu",
@@ -421,7 +422,10 @@ int database_settle(struct database *database, const struct database_batch *batc
     totals.meta.settled_lsn = batch->settled_lsn;
     totals.meta.chat_number_last += batch->chat_count;
     totals.messages += batch->message_count;
-    rc = mdb_txn_begin(database->env, NULL, 0, &settling.txn);
+    /* Another process that was killed while it read would keep pages from being used again. */
+    rc = mdb_reader_check(database->env, &dead);
+    if (rc == 0)
+        rc = mdb_txn_begin(database->env, NULL, 0, &settling.txn);
     if (rc != 0)
         return fail_lmdb(&settling, rc, "begin");
     rc = put_all(&settling, &totals);

@@ -64,8 +64,7 @@ void journal_slot_name(char *name, unsigned slot)
     snprintf(name, JOURNAL_SLOT_NAME_BYTES, "%04u.seg", slot + 1);
 }
 
-/* The slot of a file name, or JOURNAL_SLOTS_MAX when it is no segment's. */
-static unsigned slot_of_name(const char *name)
+unsigned journal_slot_of_name(const char *name)
 {
     char expected[JOURNAL_SLOT_NAME_BYTES];
     unsigned long number = strtoul(name, NULL, 10);
@@ -108,7 +107,7 @@ static int list_slots(struct reading *reading)
     }
     result->slot_count = reading->source->segments_max;
     while ((errno = 0, entry = readdir(directory)) != NULL) {
-        unsigned slot = slot_of_name(entry->d_name);
+        unsigned slot = journal_slot_of_name(entry->d_name);
 
         if (slot == JOURNAL_SLOTS_MAX)
             continue;

@@ -33,6 +33,8 @@ struct journal_slot {
 
 /* `name` has JOURNAL_SLOT_NAME_BYTES. */
 void journal_slot_name(char *name, unsigned slot);
+/* The slot of a file name, or JOURNAL_SLOTS_MAX when it is no segment's. */
+unsigned journal_slot_of_name(const char *name);
 
 struct journal_source {
     const char *directory; /* for messages */

@@ -98,6 +98,8 @@ static void work_start(struct reader *reader, struct reader_queue *queue, bool b
     reader->works_busy++;
     if (bulk)
         reader->works_bulk++;
+    for (struct reader_item *item = work->items; bulk && item != NULL; item = item->next)
+        item->start(item);
     /* Fails only without a callback. */
     uv_queue_work(reader->loop, &work->request, on_work, on_work_done);
 }

@@ -18,6 +18,9 @@
 
 struct reader_item {
     struct reader_item *next;
+    /* Of bulk items: loop's thread, when its turn has come. What it takes here is held by as many
+     * items as are in the pool at once, and not by all that wait. */
+    void (*start)(struct reader_item *item);
     /* Pool thread. `snapshot` is NULL when none could be had, and `status` says why. */
     void (*run)(struct reader_item *item, struct database_snapshot *snapshot, int status);
     void (*done)(struct reader_item *item); /* loop's thread */

@@ -508,14 +508,13 @@ void state_settle_done(struct state *state, const struct state_range *range)
         evict_begin(state, range->last, range->fresh_last);
         return;
     }
+    /* Behind what is being evicted, with what other jobs have put there: the epoch that begins when
+     * their turn comes is behind all of their commits. */
     state->evict_next = true;
-    state->evict_next_last = range->last;
-    state->evict_next_fresh_last = range->fresh_last;
-}
-
-bool state_settle_allowed(const struct state *state)
-{
-    return !state->evict_next;
+    if (range->last != NULL)
+        state->evict_next_last = range->last;
+    if (range->fresh_last != NULL)
+        state->evict_next_fresh_last = range->fresh_last;
 }
 
 static void evict_message(struct state *state)
@@ -561,8 +560,10 @@ bool state_evict(struct state *state, size_t limit)
     state->evicting = false;
     if (!state->evict_next)
         return false;
-    state->evict_next = false;
     evict_begin(state, state->evict_next_last, state->evict_next_fresh_last);
+    state->evict_next = false;
+    state->evict_next_last = NULL;
+    state->evict_next_fresh_last = NULL;
     return true;
 }
 

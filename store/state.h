@@ -70,8 +70,8 @@ struct state {
     uint64_t unsettled_count; /* messages, and their bytes in the tail */
     size_t unsettled_bytes;
 
-    /* Eviction of what a finished job covers, up to these; then of the job that finished meanwhile.
-     */
+    /* Eviction of what a finished job covers, up to these; then of the jobs that finished
+     * meanwhile. */
     struct message *evict_last;
     struct chat *evict_fresh_last;
     struct message *evict_next_last;
@@ -175,10 +175,11 @@ struct state_range {
 
 /* Everything applied and not settled. Changes nothing: a job that failed is begun again later. */
 void state_settle_begin(struct state *state, struct state_range *range);
-/* It is in the database: evict it as soon as the epochs allow. */
+/*
+ * It is in the database: evict it as soon as the epochs allow. Another job may begin at once, and
+ * must be able to: the requests that eviction waits for may be waiting for the room it makes.
+ */
 void state_settle_done(struct state *state, const struct state_range *range);
-/* Whether another job may begin: two may be finished and not evicted, no more. */
-bool state_settle_allowed(const struct state *state);
 /*
  * Evicts up to `limit` messages and chats if the epochs allow it. False when there is no more to
  * evict for now.

@@ -23,6 +23,9 @@ enum store_status {
 #undef X
 };
 
+/* The process ends with this when the disk fails under it: EX_SOFTWARE of sysexits(3). */
+#define STORE_EXIT_STATUS 70
+
 /* The text of a status; borrowed for ever. */
 const char *store_status_text(int status);
 

@@ -159,9 +159,11 @@ static int workers_start(struct store *store, uv_loop_t *loop, struct store_fail
 static int open_files(struct store *store, struct store_opened *opened,
                       struct store_failure *failure)
 {
+    const struct database_options database = {.directory = store->directory,
+                                              .map_bytes = store->options.map_bytes,
+                                              .check = store->options.check};
     struct database_meta meta;
-    int status =
-        database_open(&store->database, store->directory, store->options.map_bytes, failure);
+    int status = database_open_with(&store->database, &database, failure);
 
     if (status != 0)
         return status;

@@ -18,6 +18,7 @@
 #define STORE_STORE_H
 
 #include "base/uuid.h"
+#include "store/database.h"
 #include "store/status.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +36,7 @@ struct store_options {
     uint64_t requests_max;         /* in flight; past it STORE_OVERLOADED */
     uint64_t request_bytes_max;    /* of commands in flight */
     uint64_t map_bytes;            /* of the database: address space, not disk */
+    enum database_check check;     /* of the database's pages, before it is opened */
     uint64_t settle_bytes;         /* settle when the tail holds this much … */
     uint64_t settle_ms;            /* … or its oldest message is this old */
     uint64_t reserve_bytes;        /* free disk space below which writes are refused */

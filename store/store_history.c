@@ -7,8 +7,10 @@
  *
  * All below state_tail_seq is in the database, committed before: any snapshot taken from now on
  * shows it. If the page lies in the tail alone it is answered at once, from where it is. Otherwise
- * what it may need of the tail is copied now, since it may be evicted meanwhile, and the database
- * is read on the pool. Nothing can fall between the two.
+ * the database is read on the pool, in its turn, and when that has come what the page may need of
+ * the tail is copied, since it may be evicted meanwhile. Nothing can fall between the two: the
+ * border is where it is at that moment, and the snapshot is taken after it. (Not before: pages are
+ * large, and thousands may wait.)
  *
  * A page that is the end of its range (`backwards`) is filled from the end, the others from the
  * beginning.
@@ -150,10 +152,10 @@ static void log_run(struct reader_item *item, struct database_snapshot *snapshot
     size_t limit = read->input.limit;
     size_t budget = read->input.budget_bytes;
 
-    if (snapshot == NULL) {
+    if (snapshot == NULL && read->status == 0)
         read->status = status;
+    if (read->status != 0)
         return;
-    }
     if (read->backwards) {
         limit -= read->tail_count;
         budget = budget > read->tail_size ? budget - read->tail_size : 0;
@@ -213,20 +215,32 @@ static void log_done(struct reader_item *item)
     answer(read, count);
 }
 
-/* Part of the page is in the database: copy what is needed of the tail, and read. */
-static void read_database(struct store_read *read)
+static int log_prepare(struct store_read *read)
 {
+    read->records = calloc(read->input.limit + 1, sizeof *read->records);
     read->tail_records = calloc(read->input.limit + 1, sizeof *read->tail_records);
-    if (read->tail_records == NULL) {
-        finish(read, STORE_NO_MEMORY);
-        return;
-    }
+    if (read->records == NULL || read->tail_records == NULL)
+        return STORE_NO_MEMORY;
     if (read->backwards || read->tail_seq - read->low < read->input.limit)
         read->tail_count = tail_gather(read, read->tail_records, &read->tail_size);
-    if (tail_copy(read) != 0) {
-        finish(read, STORE_NO_MEMORY);
-        return;
-    }
+    return tail_copy(read);
+}
+
+/* Its turn has come. What was evicted while it waited is in the database. */
+static void log_start(struct reader_item *item)
+{
+    struct store_read *read = (struct store_read *)item;
+
+    read->tail_seq = state_tail_seq(read->chat);
+    read->status = log_prepare(read);
+}
+
+/* Part of the page is in the database; while it waits for its turn, it holds nothing large. */
+static void read_database(struct store_read *read)
+{
+    free(read->records);
+    read->records = NULL;
+    read->item.start = log_start;
     read->item.run = log_run;
     read->item.done = log_done;
     reader_add_bulk(&read->store->reader, &read->item);

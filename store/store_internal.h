@@ -3,6 +3,7 @@
  *
  *   store.c          life: opening, closing, the turn of the loop, figures
  *   store_recover.c  opening: journal records behind the settled LSN are applied
+ *   store_replay.c   applying a record
  *   store_chat.c     a chat from memory, or from the database
  *   store_write.c    New and Send: batches to the journal, lookups, applying
  *   store_history.c  pages from the database and the tail
@@ -18,9 +19,6 @@
 #include "store/worker.h"
 
 #include <stddef.h>
-
-/* The process ends with this when the disk fails: EX_SOFTWARE of sysexits(3). */
-#define STORE_EXIT_STATUS 70
 
 /* What comes when a batch is this large goes into the next one: the sync would take noticeably
  * longer. */

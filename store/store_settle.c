@@ -190,8 +190,7 @@ static void settle_done(struct worker_job *base)
 
 static bool settle_due(const struct store *store)
 {
-    if (store->settling || !state_settle_allowed(&store->state) ||
-        store->state.applied_lsn == store->settled_lsn)
+    if (store->settling || store->state.applied_lsn == store->settled_lsn)
         return false;
     /* After a full disk a job is begun again by the tick, when there is space. */
     if (store->settle_failed_full)
@@ -233,7 +232,7 @@ static void on_tick(uv_timer_t *timer)
     }
     if (store->prepare_failed_full)
         prepare_start(store);
-    if (store->settle_failed_full && !store->settling && state_settle_allowed(&store->state))
+    if (store->settle_failed_full && !store->settling)
         settle_start(store);
     tick_update(store);
 }

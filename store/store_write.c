@@ -252,6 +252,8 @@ static void apply_command(struct store_command *command, const struct batch *bat
         state_leave(&store->state, command->epoch);
         finish_refused(command, batch->status);
     } else if (!lookup_decides(command)) {
+        /* Recovery could not tell that this one was refused: it is to leave the journal soon. */
+        store->settle_wanted = true;
         state_apply_nothing(&store->state);
         state_leave(&store->state, command->epoch);
         finish_refused(command, STORE_CORRUPT);

@@ -3,7 +3,8 @@
 #
 # What --help prints comes from the table that parses the options, so that it cannot be out of
 # date; the README can. Each option and each CHAT_ variable that the help of a program or of one of
-# chat's commands shows must be in README.md. One check per help text.
+# chat's commands shows must be in README.md (those of
+# chat-bench in its own). One check per help text.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 # shellcheck source=tests/common.sh
@@ -11,14 +12,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 bin=${1:-build/bin}
 failed=0
+readme=README.md
 
 known() {
-    grep -qE -- "(^|[^A-Za-z0-9_-])$1([^A-Za-z0-9_-]|\$)" README.md
+    grep -qE -- "(^|[^A-Za-z0-9_-])$1([^A-Za-z0-9_-]|\$)" "$readme"
 }
 
 check() {
     local what help word missing=()
-    what="$(basename "$1")${2:+ $2} --help"
+    what="$(basename "$1")${2:+ ${*:2}} --help"
     if ! help=$("$@" --help 2>&1 </dev/null); then
         missing=("(it fails)")
     fi
@@ -38,11 +40,17 @@ check() {
 check "$bin/chatd"
 check "$bin/chat"
 for command in new send history connect; do check "$bin/chat" $command; done
+for command in verify stats backup export import; do check "$bin/chat-store" $command; done
 shopt -s nullglob
 for program in "$bin"/*; do
     case $(basename "$program") in
-    chatd | chat) ;;
+    chatd | chat | chat-bench) ;;
     *) check "$program" ;;
     esac
 done
+# A program for measuring has many options, and a README of its own.
+readme=clients/bench/README.md
+check "$bin/chat-bench"
+for command in send responder sync; do check "$bin/chat-bench" $command; done
+check "$bin/chat-bench" compare send
 [[ $failed == 0 ]]

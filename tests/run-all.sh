@@ -54,9 +54,17 @@ step "unit tests" quiet_make CC=gcc unit
 step "unit tests, address and undefined sanitizers" quiet_make "${sanitized[@]}" unit
 step "store's unit tests, thread sanitizer" \
     quiet_make CC=gcc SANITIZE=thread unit TESTS="$(threaded_tests)"
+step "simulation" quiet_make CC=gcc simulation
+step "simulation, address and undefined sanitizers" \
+    env CHAT_SIMULATION_STEPS=1000000 make -s --no-print-directory "${sanitized[@]}" simulation
+step "simulation finds mutants" quiet_make CC=gcc simulation-mutants
+# A first look here, a minute each in continuous integration.
+step "fuzz targets" env FUZZ_SECONDS="${FUZZ_SECONDS:-$([[ -n ${CI:-} ]] && echo 60 || echo 5)}" \
+    make -s --no-print-directory -j "$(nproc)" fuzz
 step "integration and interop tests" quiet_make CC=gcc integration
 step "integration and interop tests, address and undefined sanitizers" \
     quiet_make "${sanitized[@]}" integration
+step "fault tests" quiet_make CC=gcc faults FAULTS=short
 step "lint" quiet_make CC=gcc lint
 step "options in the README" quiet_make CC=gcc check-readme
 

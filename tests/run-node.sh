@@ -10,11 +10,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . tests/common.sh
 
 export CHAT_BIN=${CHAT_BIN:-$PWD/build/bin}
-what=${CHAT_BIN#"$PWD"/}
+what="${CHAT_TEST_KIND:-integration tests} of ${CHAT_BIN#"$PWD"/}"
 
 fail() {
     echo "run-node: $*" >&2
-    record 0 1 0 "integration: $*"
+    record 0 1 0 "$what: $*"
     exit 1
 }
 
@@ -57,6 +57,6 @@ fi
 if sanitizers_found; then
     failed=$((failed + 1))
 fi
-echo "integration tests of $what: ${passed:-0} passed, $failed failed, $skipped skipped (status $status)"
-record "${passed:-0}" "$failed" "$skipped" "integration tests of $what"
+echo "$what: ${passed:-0} passed, $failed failed, $skipped skipped (status $status)"
+record "${passed:-0}" "$failed" "$skipped" "$what"
 [[ $failed == 0 ]]

@@ -30,13 +30,14 @@ describe('the broker', { timeout: 90000 }, () => {
   });
 
   test('gone for a while, chatd goes on trying and can be stopped', async () => {
-    const client = await world.client();
     await world.broker.stop();
     await eventually('chatd notices', () => world.chatd.log.some((fields) => /disconnect|reconnect|lost|connection/.test(fields.event)));
     assert.ok(world.chatd.program.running);
     await world.chatd.stop();
     await world.broker.start();
     await world.chatd.start();
+    // A new client: one that is still coming back drops what it is given meanwhile.
+    const client = await world.client();
     assert.equal((await client.New({ user_ids: ['after'] })).created, true);
   });
 
@@ -77,5 +78,42 @@ describe('the broker', { timeout: 90000 }, () => {
       const { code } = await chatd.program.stop(signal);
       assert.equal(code, 0, chatd.program.tail());
     }
+  });
+});
+
+describe('a broker that does not permit requests', { timeout: 60000 }, () => {
+  const settings = (subjects) => ({
+    authorization: `{ users: [
+      { user: callers, password: callers },
+      { user: chatd, password: secret, permissions: { subscribe: [${subjects.map((s) => JSON.stringify(s))}] } }
+    ] }`,
+    no_auth_user: 'callers',
+  });
+  let world;
+  before(async () => {
+    world = await World.start({
+      chatd: false, broker: settings(['$SRV.>', 'chat.New']), args: ['--user=chatd', '--password=secret'],
+    });
+  });
+  after(() => world && world.close());
+
+  test('is said so, and is nothing to be ready with', async () => {
+    world.chatd.spawn();
+    const { error } = await world.chatd.waitForEvent('broker.not_permitted');
+    assert.match(error, /"chat\./);
+    // It tries again, by a new connection, and still is not ready.
+    await eventually('a second attempt', () => world.chatd.log.filter(({ event }) => event === 'broker.closed').length > 1);
+    assert.ok(!world.chatd.log.some(({ event }) => event === 'ready'), world.chatd.program.tail());
+  });
+
+  test('is used once it does, even if it does not permit monitoring', async () => {
+    await world.broker.stop();
+    world.broker.settings = settings(['chat.>']);
+    await world.broker.start();
+    await world.chatd.ready();
+    const refused = world.chatd.log.filter(({ event }) => event === 'broker.error').map(({ error }) => error);
+    assert.ok(refused.some((error) => error.includes('$SRV.PING')), `the first error is named: ${refused}`);
+    assert.equal((await (await world.client()).New({ user_ids: ['permitted'] })).created, true);
+    await world.chatd.stop();
   });
 });

@@ -2,6 +2,7 @@
 // Past its limits the service says 503 at once, to each request; it never falls silent.
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const { describe, test } = require('node:test');
 const { World, eventually, inParallel, scaled } = require('./harness');
 const { range } = require('./client');
@@ -58,6 +59,38 @@ describe('a flood', { timeout: 90000 }, () => {
         else reply.refused(503, 'chat.Send.Overloaded');
       }
       assert.equal((await clients[0].History({ chat_id: chat, limit: 1 })).head_seq, taken);
+    } finally {
+      await world.close();
+    }
+  });
+
+  test('of requests for pages: those that wait hold no pages', async () => {
+    // Nothing settles but by stopping: half of the page is in the database, half is in memory.
+    const world = await World.start({
+      args: ['--settle-ms=3600000'], broker: { write_deadline: '"60s"', max_pending: 1 << 30 },
+    });
+    try {
+      let client = await world.client();
+      const chat = await client.chat('pages');
+      const send = (from, to) => Promise.all(range(from, to).map((i) => client.Send({
+        chat_id: chat, user_id: 'u', client_id: `${i}`, text: 'x'.repeat(60000),
+      })));
+      await send(1, 8);
+      await world.chatd.stop();
+      await world.chatd.start();
+      client = await world.client();
+      await send(9, 16);
+      const { connection } = client;
+      const total = 2500;
+      let replies = 0;
+      connection.subscribe('pages.reply', { callback: () => { replies++; } });
+      const request = Buffer.concat([Buffer.from([0x0a, chat.length]), Buffer.from(chat), Buffer.from([0x20, 0x14])]);
+      for (let i = 0; i < total; i++) connection.publish('chat.History', request, { reply: 'pages.reply' });
+      await eventually('all are answered', () => replies === total, 60000);
+      const status = fs.readFileSync(`/proc/${world.chatd.program.child.pid}/status`, 'utf8');
+      const peak = Number(/^VmHWM:\s+(\d+) kB/m.exec(status)[1]) / 1024;
+      // The pages alone would be 1,200 MiB; replies that wait for the broker may be 64 MiB.
+      assert.ok(peak < 700, `at most ${peak} MiB were in memory`);
     } finally {
       await world.close();
     }

@@ -158,6 +158,24 @@ describe('a broker with a small maximum payload', { timeout: 60000 }, () => {
     });
   }
 
+  test('a broker that takes 600 bytes: a message whose reply it would not take is not kept', async () => {
+    const world = await World.start({ broker: { max_payload: 600 } });
+    try {
+      const client = await world.client();
+      const chat = await client.chat('small');
+      for (let size = 350; size <= 520; size += 10) {
+        const reply = await client.call('Send', { chat_id: chat, user_id: 'u', client_id: `${size}`, text: 'z'.repeat(size) });
+        if (reply.error) reply.refused(413, 'chat.Send.TooLarge');
+        const { head_seq: head } = await client.History({ chat_id: chat, from_seq: 100 });
+        assert.equal(head, (size - (reply.error ? 350 : 340)) / 10, `${size} bytes`);
+        if (reply.error) break;
+        assert.ok(size < 520, 'one was too large');
+      }
+    } finally {
+      await world.close();
+    }
+  });
+
   test('messages that came in by a larger broker are answered for: a page or a clear error', async () => {
     const world = await World.start();
     try {

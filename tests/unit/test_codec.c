@@ -555,10 +555,55 @@ static void users_are_counted_once(void **state)
     assert_non_null(decode_freeing(NEW, many_users(1000, 1)));
     refused(NEW, many_users(1001, 1), CHAT_TOO_LARGE);
     says("1001 users: at most 1000");
-    Chat__NewRequest *new = decode_freeing(NEW, many_users(1000, 20));
+    Chat__NewRequest *new = decode_freeing(NEW, many_users(1000, CODEC_REPEATS_MAX));
     assert_non_null(new);
     assert_int_equal(new->n_user_ids, 1000);
-    refused(NEW, many_users(1001, 20), CHAT_TOO_LARGE);
+    refused(NEW, many_users(1001, CODEC_REPEATS_MAX - 1), CHAT_TOO_LARGE);
+    says("1001 users");
+}
+
+/* `element`, with a comma, as often as it is said. */
+static struct payload json_users(const char *element, size_t count)
+{
+    struct payload payload = payload_new();
+    put_raw(&payload, "{\"user_ids\":[", 13);
+    for (size_t i = 0; i < count; i++)
+        put_raw(&payload, element, strlen(element) - (i + 1 == count));
+    put_raw(&payload, "]}", 2);
+    return payload;
+}
+
+static void refused_json_users(const char *element, size_t count, enum chat_reason reason)
+{
+    struct payload payload = json_users(element, count);
+    assert_null(decode_as(NEW, payload.bytes, payload.size, CODEC_JSON));
+    assert_int_equal(error.reason, reason);
+    free(payload.bytes);
+}
+
+/* What would hold up everybody else's requests is refused before it is unpacked. */
+static void the_number_of_values_is_bounded(void **state)
+{
+    (void)state;
+    const size_t most = (size_t)CODEC_USERS_MAX * CODEC_REPEATS_MAX;
+    struct payload payload = json_users("\"a,[{\\\"\",", most);
+    assert_non_null(decode_freeing(NEW, many_users(1, most)));
+    refused(NEW, many_users(1, most + 1), CHAT_TOO_LARGE);
+    says("more than 10000 values");
+    refused(NEW, many_users(most + 1, 1), CHAT_TOO_LARGE);
+    Chat__NewRequest *new =
+        (Chat__NewRequest *)decode_as(NEW, payload.bytes, payload.size, CODEC_JSON);
+    assert_non_null(new);
+    assert_int_equal(new->n_user_ids, 1);
+    assert_string_equal(new->user_ids[0], "a,[{\"");
+    free(payload.bytes);
+    refused_json_users("\"a\",", most + 1, CHAT_TOO_LARGE);
+    refused_json_users("7,", most + 1, CHAT_TOO_LARGE);
+    refused_json_users("{},", 98, CHAT_MALFORMED);
+    says("user_ids must be a string");
+    refused_json_users("{},", 99, CHAT_MALFORMED);
+    says("101 objects and arrays");
+    refused_json_users("{},", 80000, CHAT_MALFORMED);
 }
 
 /* Filled up with unknown fields to exactly `size` bytes. */
@@ -719,14 +764,15 @@ static void groups_do_not_eat_the_stack(void **state)
 static void a_decoding_arena_is_large_enough_for_anything(void **state)
 {
     (void)state;
+    const size_t most = (size_t)CODEC_USERS_MAX * CODEC_REPEATS_MAX;
     struct payload payload = good_send();
-    while (payload.size + 2 <= CODEC_REQUEST_BYTES_MAX)
+    for (size_t i = 5; i < most; i++)
         put_text(&payload, 4, "");
     assert_non_null(decode_freeing(SEND, payload));
     assert_true(arena.taken_bytes < CODEC_ARENA_BYTES / 2);
     payload = payload_new();
-    while (payload.size + 3 <= CODEC_REQUEST_BYTES_MAX)
-        put_text(&payload, 1, "a");
+    for (size_t i = 0; i < most; i++)
+        put_text(&payload, 1, "twenty bytes of name");
     Chat__NewRequest *new = decode_freeing(NEW, payload);
     assert_non_null(new);
     assert_int_equal(new->n_user_ids, 1);
@@ -734,7 +780,7 @@ static void a_decoding_arena_is_large_enough_for_anything(void **state)
     payload = payload_new();
     while (payload.size + 4 <= CODEC_REQUEST_BYTES_MAX)
         put_raw(&payload, "\x0a\x00\x10\x00", 4);
-    refused(NEW, payload, CHAT_INVALID_USER_ID);
+    refused(NEW, payload, CHAT_TOO_LARGE);
     assert_true(arena.taken_bytes < CODEC_ARENA_BYTES / 2);
 }
 
@@ -1144,6 +1190,7 @@ int main(void)
         TEST(a_chat_id_is_a_uuid),
         TEST(each_text_has_its_limit),
         TEST(users_are_counted_once),
+        TEST(the_number_of_values_is_bounded),
         TEST(the_request_has_its_limit),
         TEST(acting_users_fill_in_a_missing_user_id),
         TEST(wrong_wire_types_name_the_field),

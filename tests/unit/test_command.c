@@ -193,9 +193,27 @@ static void test_users_contain(void **unused)
     assert_false(command_users_contain(blob, size, "nnbob"));
 }
 
+static void the_time_comes_back(void **state)
+{
+    static const uint64_t times[] = {0, 1, 999999999, 1000000000, 1700000000123456789};
+    uint8_t bytes[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        const struct command_send send = {
+            .sent_ns = times[i], .client_id = {"c", 1}, .user_id = {"u", 1}, .text = {"t", 1}};
+        uint64_t sent_ns = 7;
+        command_send_write(&send, bytes);
+        assert_true(command_message_sent_ns(bytes, command_send_size(&send), &sent_ns));
+        assert_int_equal(sent_ns, times[i]);
+        assert_false(command_message_sent_ns(bytes, 40, &sent_ns));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_time_comes_back),
         cmocka_unit_test(test_send_is_the_wire_form_of_message),
         cmocka_unit_test(test_send_without_subject_and_with_long_fields),
         cmocka_unit_test(test_message_read),

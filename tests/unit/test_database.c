@@ -718,6 +718,30 @@ static size_t row_size(struct fixture *fixture, const char *table, size_t index)
     return size;
 }
 
+/* A lost row of client ids is damage, and not a chat without any: a retry must not get through. */
+static void test_lost_client_ids(void **state)
+{
+    struct fixture *fixture = *state;
+    struct surgery surgery;
+    uint64_t seq;
+
+    assert_int_equal(settle_chats(fixture, 1, 3), 0);
+    assert_int_equal(settle_range(fixture, 1, 1, 300, 60), 0);
+    assert_int_equal(settle_range(fixture, 2, 1, 20, 60), 0);
+    close_it(fixture);
+    begin_surgery(fixture, "recent", &surgery);
+    assert_int_equal(mdb_drop(surgery.txn, surgery.table, 0), 0);
+    end_surgery(&surgery);
+    open_again(fixture, MAP_BYTES);
+    for (uint64_t number = 1; number <= 2; number++) {
+        assert_int_equal(find_client(fixture, number, 5, &seq), STORE_CORRUPT);
+        assert_int_equal(find_client(fixture, number, 5000, &seq), STORE_CORRUPT);
+    }
+    assert_int_equal(find_client(fixture, 3, 5, &seq), STORE_NOT_FOUND);
+    assert_int_equal(settle_range(fixture, 2, 20, 30, 60), STORE_CORRUPT);
+    assert_int_equal(settle_range(fixture, 3, 1, 30, 60), 0);
+}
+
 /* Reads everything there is of chat 1; the first failure, and nothing wrong on the way. */
 static int read_all(struct fixture *fixture)
 {
@@ -1112,6 +1136,26 @@ static void test_disk_full(void **state)
     expect_clients(fixture, 1, 1100);
 }
 
+/* LMDB writes to its reader table by way of a mapping: without all of its blocks, a full disk would
+ * be a SIGBUS. */
+static void test_reader_table_has_its_blocks(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[128];
+    struct stat status;
+
+    snprintf(path, sizeof path, "%s/chats.mdb-lock", fixture->directory);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(stat(path, &status), 0);
+        assert_true(status.st_size > 0);
+        assert_true(status.st_blocks * 512 >= status.st_size);
+        close_it(fixture);
+        /* As a backup without it leaves the directory, or one that makes holes of zeros. */
+        unlink(path);
+        open_again(fixture, MAP_BYTES);
+    }
+}
+
 /* --- threads --- */
 
 struct reader {
@@ -1128,7 +1172,7 @@ static void *read_newest(void *data)
     struct database_page page = {0};
     uint64_t last = 0;
 
-    while (!atomic_load(reader->stop) && !reader->wrong) {
+    do { /* once at least, however late this thread gets to run */
         struct database_snapshot *snapshot;
         struct database_chat chat;
         struct uuid id = id_of(1);
@@ -1151,7 +1195,7 @@ static void *read_newest(void *data)
         last = chat.head_seq;
         database_snapshot_end(snapshot);
         reader->reads++;
-    }
+    } while (!atomic_load(reader->stop) && !reader->wrong);
     database_page_free(&page);
     return NULL;
 }
@@ -1265,6 +1309,7 @@ int main(void)
         TEST(test_snapshot_isolation),
         TEST(test_wrong_seqs_refused),
         TEST(test_used_clients_refused),
+        TEST(test_lost_client_ids),
         TEST(test_wrong_chats_refused),
         TEST(test_damaged_rows),
         TEST(test_cut_rows),
@@ -1278,6 +1323,7 @@ int main(void)
         TEST(test_unfinished_making),
         TEST(test_map_full),
         TEST(test_disk_full),
+        TEST(test_reader_table_has_its_blocks),
         TEST(test_readers_while_settling),
         cmocka_unit_test(test_chunk_rows),
         cmocka_unit_test(test_row_bytes),

@@ -66,6 +66,7 @@ static void defaults_are_the_contracts(void **state)
     assert_int_equal(parsed.settings.limits.request_bytes, 262144);
     assert_true(parsed.settings.events);
     assert_int_equal(parsed.settings.log_level, LOG_LEVEL_INFO);
+    assert_int_equal(parsed.settings.store.check, DATABASE_CHECK_AUTO);
     assert_int_equal(parsed.settings.broker.urls.count, 0);
     clear(&parsed);
 }
@@ -75,8 +76,9 @@ static void options_reach_their_place(void **state)
     struct parsed parsed;
 
     (void)state;
-    parse(&parsed, WORDS("--data-dir=/data", "--nats-url=nats://a:1,nats://b:2", "--events=false",
-                         "--max-text-bytes=1KiB", "--settle-ms=7", "--log-level=debug"));
+    parse(&parsed,
+          WORDS("--data-dir=/data", "--nats-url=nats://a:1,nats://b:2", "--events=false",
+                "--max-text-bytes=1KiB", "--settle-ms=7", "--log-level=debug", "--check=quick"));
     assert_int_equal(parsed.result, OPTIONS_OK);
     assert_int_equal(parsed.settings.broker.urls.count, 2);
     assert_string_equal(parsed.settings.broker.urls.values[1], "nats://b:2");
@@ -84,6 +86,7 @@ static void options_reach_their_place(void **state)
     assert_int_equal(parsed.settings.limits.text_bytes, 1024);
     assert_int_equal(parsed.settings.store.settle_ms, 7);
     assert_int_equal(parsed.settings.log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(parsed.settings.store.check, DATABASE_CHECK_QUICK);
     clear(&parsed);
 }
 
@@ -109,11 +112,15 @@ static void mistakes_are_named(void **state)
     (void)state;
     assert_mistake(WORDS("--events"), "--data-dir is missing");
     assert_mistake(WORDS("--data-dir=/d", "--log-level=loud"), "--log-level");
+    assert_mistake(WORDS("--data-dir=/d", "--check=none"), "--check");
     assert_mistake(WORDS("--data-dir=/d", "--password=x"), "--user");
     assert_mistake(WORDS("--data-dir=/d", "--tls-key=x"), "--tls-cert");
     assert_mistake(WORDS("--data-dir=/d", "--max-users=0"), "--max-users");
     /* A text so long that no request could carry it. */
     assert_mistake(WORDS("--data-dir=/d", "--max-text-bytes=256KiB"), "--max-text-bytes");
+    /* More than can be mapped, which LMDB would take for something much smaller. */
+    assert_mistake(WORDS("--data-dir=/d", "--database-map-bytes=18446744073709551615"),
+                   "--database-map-bytes");
 }
 
 static void help_shows_no_secrets(void **state)

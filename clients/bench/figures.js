@@ -1,0 +1,407 @@
+'use strict';
+// What "make bench" runs: the figures that the project aims at, each measured as a ratio within one
+// run, beside the aim. It is no test: a figure that misses its aim is shown as such, and that is all.
+//
+//   node clients/bench/figures.js [--short] [ROW...]     --list shows the rows
+//
+// Each row has a broker and a chatd of its own, on loopback, with data in a directory of its own
+// below CHAT_BENCH_DIRECTORY (or build/), so that the disk is the one to be measured. CHAT_BIN is
+// where the programs are. --short takes seconds for each row instead of a minute or more, with
+// fewer pairs and, in the rows with millions, with tenths of them; its figures are for a first look.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const readline = require('node:readline');
+const { execFile, spawn } = require('node:child_process');
+const { promisify } = require('node:util');
+
+const run = promisify(execFile);
+const ROOT = path.resolve(__dirname, '..', '..');
+const BIN = path.resolve(ROOT, process.env.CHAT_BIN || 'build/bin');
+const BASE = path.resolve(ROOT, process.env.CHAT_BENCH_DIRECTORY || 'build');
+const PATIENCE_MS = 120000;
+const MIB = 1024 * 1024;
+
+const words = process.argv.slice(2);
+const short = words.includes('--short');
+const millions = short ? 0.1 : 1;
+const pairs = short ? 1 : 5;
+const durationMs = short ? 1000 : 6000;
+const warmupMs = short ? 300 : 2000;
+
+// ---- Processes ----
+
+const children = new Set();
+const directories = new Set();
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CHAT_')));
+environment.PATH = `${environment.PATH}:/usr/local/sbin:/usr/sbin:/sbin`;
+
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+  for (const directory of directories) fs.rmSync(directory, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+
+const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+function start(command, args) {
+  const child = spawn(command, args, { env: environment, stdio: ['ignore', 'ignore', 'pipe'] });
+  children.add(child);
+  child.ended = new Promise((resolve) => {
+    child.once('error', (error) => resolve(String(error)));
+    child.once('exit', (code, signal) => resolve(`${code ?? signal}`));
+  }).finally(() => children.delete(child));
+  child.errors = readline.createInterface({ input: child.stderr });
+  return child;
+}
+
+async function end(child, signal = 'SIGTERM') {
+  child.kill(signal);
+  return child.ended;
+}
+
+// Waits for a line on standard error that holds `text`.
+function lineOf(child, text) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no "${text}" in time`)), PATIENCE_MS);
+    const seen = [];
+    child.errors.on('line', (line) => {
+      if (seen.length < 20) seen.push(line);
+      if (!line.includes(text)) return;
+      clearTimeout(timer);
+      resolve(line);
+    });
+    child.ended.then((how) => reject(new Error(`ended with ${how}:\n${seen.join('\n')}`)));
+  });
+}
+
+// A broker and a chatd, for one row.
+class Stand {
+  constructor() {
+    fs.mkdirSync(BASE, { recursive: true });
+    this.directory = fs.mkdtempSync(path.join(BASE, 'figures-'));
+    directories.add(this.directory);
+    this.data = path.join(this.directory, 'data');
+  }
+
+  static async start(args = []) {
+    const stand = new Stand();
+    stand.broker = start('nats-server', ['-a', '127.0.0.1', '-p', '-1', '--ports_file_dir', stand.directory]);
+    stand.url = await stand.#brokerUrl();
+    await stand.startChatd(args);
+    return stand;
+  }
+
+  async #brokerUrl() {
+    const file = path.join(this.directory, `nats-server_${this.broker.pid}.ports`);
+    for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(20)) {
+      try {
+        return JSON.parse(fs.readFileSync(file, 'utf8')).nats[0];
+      } catch { /* not yet, or not all of it */ }
+    }
+    throw new Error('the broker does not start');
+  }
+
+  // Resolves to how many milliseconds it took to be ready; `replayed` is how many records that took.
+  async startChatd(args = []) {
+    const began = process.hrtime.bigint();
+    this.chatd = start(path.join(BIN, 'chatd'), ['--nats-url', this.url, '--data-dir', this.data, ...args]);
+    this.chatd.errors.on('line', (line) => {
+      const found = line.match(/event=store\.recovered records=(\d+)/);
+      if (found) this.replayed = Number(found[1]);
+    });
+    await lineOf(this.chatd, 'event=ready');
+    return Number(process.hrtime.bigint() - began) / 1e6;
+  }
+
+  // All is in the database afterwards.
+  async restartChatd(args) {
+    await end(this.chatd);
+    return this.startChatd(args);
+  }
+
+  async bench(...args) {
+    const all = [...args, '--nats-url', this.url, '--json', '--progress=false'];
+    const { stdout } = await run(path.join(BIN, 'chat-bench'), all, { env: environment, maxBuffer: 64 * MIB });
+    return JSON.parse(stdout);
+  }
+
+  // p99 of fdatasync on the disk that the data is on, in milliseconds.
+  async syncMs() {
+    const args = ['sync', '--directory', this.directory, '--count', short ? '300' : '2000', '--json'];
+    const { stdout } = await run(path.join(BIN, 'chat-bench'), args, { env: environment });
+    return JSON.parse(stdout).latency_us.p99 / 1000;
+  }
+
+  load(workload, options) {
+    return this.bench(workload, ...flags({ 'duration-ms': durationMs, 'warmup-ms': warmupMs, ...options }));
+  }
+
+  compare(workload, options) {
+    return this.bench('compare', workload, ...flags({
+      pairs, 'duration-ms': durationMs, 'warmup-ms': warmupMs, 'pause-ms': short ? 200 : 3000, ...options,
+    }));
+  }
+
+  // What is resident but for the database's pages, which are the page cache's.
+  residentMib() {
+    let counts = false;
+    let kib = 0;
+    for (const line of fs.readFileSync(`/proc/${this.chatd.pid}/smaps`, 'utf8').split('\n')) {
+      if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) counts = !line.endsWith('chats.mdb');
+      else if (counts && line.startsWith('Rss:')) kib += Number(line.match(/\d+/)[0]);
+    }
+    return kib / 1024;
+  }
+
+  async close() {
+    if (children.has(this.chatd)) await end(this.chatd, 'SIGKILL');
+    await end(this.broker, 'SIGKILL');
+    fs.rmSync(this.directory, { recursive: true, force: true });
+    directories.delete(this.directory);
+  }
+}
+
+const flags = (options) => Object.entries(options).map(([name, value]) => `--${name}=${value}`);
+
+async function diskBytes(file) {
+  const { stdout } = await run('du', ['-s', '--block-size=1', file]);
+  return Number(stdout.split('\t')[0]);
+}
+
+// ---- Figures ----
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+const perSecond = (rate) => `${Math.round(rate).toLocaleString('en')}/s`;
+const ms = (value) => `${value.toFixed(2)} ms`;
+
+// All return { value, text }: what is compared with the aim, and the same for people.
+function ratioOf(report) {
+  const spread = report.pairs.map(({ service, responder }) => service.throughput_per_second / responder.throughput_per_second);
+  const { service, responder, ratio } = report;
+  return {
+    value: ratio.throughput,
+    text: `${ratio.throughput.toFixed(2)} (pairs ${Math.min(...spread).toFixed(2)} to ${Math.max(...spread).toFixed(2)}; `
+      + `${perSecond(service.throughput)} of ${perSecond(responder.throughput)}${report.errors ? `; ${report.errors} ERRORS` : ''})`,
+  };
+}
+
+async function withStand(work, args) {
+  const stand = await Stand.start(args);
+  try {
+    return await work(stand);
+  } finally {
+    await stand.close();
+  }
+}
+
+const sendRatio = (outstanding) => () => withStand(async (stand) => ratioOf(await stand.compare('send', { outstanding })));
+
+// Two workloads in turn on one service; the ratio of the medians of their throughput.
+async function inTurn(stand, one, other, times = short ? 1 : 3) {
+  const rates = [[], []];
+  for (let i = 0; i < times; i++) {
+    for (const [side, [workload, options]] of [one, other].entries()) {
+      await sleep(short ? 200 : 3000);
+      rates[side].push((await stand.load(workload, options)).throughput_per_second);
+    }
+  }
+  const [a, b] = rates.map(median);
+  return { value: a / b, text: `${(a / b).toFixed(2)} (${perSecond(a)} to ${perSecond(b)})` };
+}
+
+function millionChats() {
+  const chats = Math.round(1000000 * millions);
+  return withStand((stand) => inTurn(
+    stand,
+    ['send', { chats, outstanding: 1024, namespace: 'million' }],
+    ['send', { chats: 10000, outstanding: 1024, namespace: 'few' }],
+  ));
+}
+
+// The rate of the messages from the one numbered `from` to the one numbered `to`.
+function rateBetween(seconds, from, to) {
+  const when = (number) => {
+    let sum = 0;
+    for (const [second, count] of seconds.entries()) {
+      if (sum + count >= number) return second + (number - sum) / count;
+      sum += count;
+    }
+    return seconds.length;
+  };
+  return (to - from) / (when(to) - when(from));
+}
+
+function sustained() {
+  const million = Math.round(1000000 * millions);
+  return withStand(async (stand) => {
+    const report = await stand.load('send', { count: 5 * million, outstanding: 1024 });
+    const seconds = report.per_second;
+    const total = seconds.reduce((sum, count) => sum + count, 0);
+    const first = rateBetween(seconds, 0, million);
+    const last = rateBetween(seconds, total - million, total);
+    const middle = median(seconds);
+    const lowest = Math.min(...seconds);
+    return {
+      value: last / first,
+      also: lowest >= middle / 2,
+      text: `${(last / first).toFixed(2)} (${perSecond(first)}, then ${perSecond(last)}); lowest second ${(lowest / middle).toFixed(2)} of the median`,
+    };
+  });
+}
+
+function deepPages() {
+  const prefill = Math.round(1000000 * millions);
+  return withStand(async (stand) => {
+    await stand.load('history', { chats: 1, prefill, outstanding: 256, 'duration-ms': 100, 'warmup-ms': 0 });
+    await stand.restartChatd();
+    const options = { chats: 1, prefill, outstanding: 256 };
+    return inTurn(stand, ['history', { ...options, page: 'deep' }], ['history', options]);
+  });
+}
+
+function openLoop() {
+  return withStand(async (stand) => {
+    const closed = await stand.load('send', { outstanding: 1024 });
+    const rate = Math.round(closed.throughput_per_second / 2);
+    const before = await stand.syncMs();
+    const report = await stand.compare('send', { rate });
+    const sync = (before + await stand.syncMs()) / 2;
+    const limit = 3 * report.responder.p99 + 2 * sync;
+    return {
+      value: limit / report.service.p99,
+      text: `p99 ${ms(report.service.p99)}, limit ${ms(limit)} (responder ${ms(report.responder.p99)}, fdatasync ${ms(sync)}); `
+        + `p99.9 ${ms(report.service['p99.9'])}; at ${perSecond(rate)}`,
+    };
+  });
+}
+
+const against = (system, outstanding) => async () => {
+  const args = ['--raw', '--outstanding', `${outstanding}`, '--seconds', short ? '1' : '5', '--rounds', short ? '1' : '5', 'chatd', system];
+  const { stdout } = await run(path.join(__dirname, 'alternatives.sh'), args, {
+    env: { ...environment, CHAT_BIN: BIN, CHAT_BENCH_DIRECTORY: BASE },
+  });
+  const rates = Object.fromEntries(stdout.trim().split('\n').map((line) => line.split(' ')).map(([name, , rate]) => [name, Number(rate)]));
+  return {
+    value: rates.chatd / rates[system],
+    text: `${(rates.chatd / rates[system]).toFixed(2)} (${perSecond(rates.chatd)} to ${perSecond(rates[system])})`,
+  };
+};
+
+function idleMemory() {
+  return withStand(async (stand) => {
+    await sleep(1000);
+    const value = stand.residentMib();
+    return { value, text: `${value.toFixed(1)} MiB` };
+  });
+}
+
+function loadedMemory() {
+  const chats = Math.round(1000000 * millions);
+  return withStand(async (stand) => {
+    let value = 0;
+    const timer = setInterval(() => { value = Math.max(value, stand.residentMib()); }, 250);
+    try {
+      await stand.load('mixed', { chats, outstanding: 1024, prefill: 0, mix: 'send=80,history=20' });
+    } finally {
+      clearInterval(timer);
+    }
+    return { value, text: `${value.toFixed(1)} MiB at most, with ${chats} chats` };
+  });
+}
+
+function settledDisk() {
+  const count = Math.round(1000000 * millions);
+  return withStand(async (stand) => {
+    const report = await stand.load('send', { count, outstanding: 1024, 'warmup-ms': 0 });
+    await end(stand.chatd);
+    // A reply to Send is a tag, a length of two bytes and the message.
+    const bytes = report.completed * (report.kinds.send.reply_bytes_mean - 3);
+    const database = await diskBytes(path.join(stand.data, 'chats.mdb'));
+    const all = await diskBytes(stand.data);
+    return {
+      value: database / bytes,
+      text: `${(database / bytes).toFixed(2)} (database ${(database / MIB).toFixed(0)} MiB for ${(bytes / MIB).toFixed(0)} MiB of Message; `
+        + `the journal's segments, used again and again, take ${((all - database) / MIB).toFixed(0)} MiB besides)`,
+    };
+  });
+}
+
+// As much as the journal holds, and nothing of it settled; then the power goes.
+function startTime() {
+  const chats = Math.round(1000000 * millions);
+  const count = Math.round(800000 * millions);
+  return withStand(async (stand) => {
+    await stand.load('new', { count: 1, chats, 'warmup-ms': 0 });
+    await stand.restartChatd(['--settle-ms=3600000', '--settle-bytes=1GiB', '--tail-bytes=1GiB']);
+    await stand.load('send', { chats, count, outstanding: 1024, 'warmup-ms': 0 });
+    await end(stand.chatd, 'SIGKILL');
+    const journal = await diskBytes(path.join(stand.data, 'journal'));
+    const took = await stand.startChatd();
+    return { value: took / 1000, text: `${(took / 1000).toFixed(2)} s, ${stand.replayed} records replayed from ${(journal / MIB).toFixed(0)} MiB of journal, ${chats} chats` };
+  });
+}
+
+const atLeast = (limit) => ({ text: `≥ ${limit.toFixed(2)}`, met: (value) => value >= limit });
+const atMost = (limit, unit) => ({ text: `≤ ${limit} ${unit}`, met: (value) => value <= limit });
+
+const rows = [
+  ['send-1024', 'Send, 10,000 chats, 1024 outstanding, to the responder', atLeast(0.6), sendRatio(1024)],
+  ['send-64', 'the same, 64', atLeast(0.55), sendRatio(64)],
+  ['send-16', 'the same, 16', atLeast(0.5), sendRatio(16)],
+  ['send-1', 'the same, 1', atLeast(0.45), sendRatio(1)],
+  ['send-million-chats', 'Send to 1,000,000 chats, to the rate with 10,000', atLeast(0.85), millionChats],
+  ['send-sustained', '5 million Sends: last million to the first', atLeast(0.85), sustained],
+  ['history-newest', 'History, newest 50, 256 outstanding, to the responder', atLeast(0.85),
+    () => withStand(async (stand) => ratioOf(await stand.compare('history', { outstanding: 256 })))],
+  ['history-deep', 'random page of a million messages, to the newest', atLeast(0.8), deepPages],
+  ['open-loop', 'open loop at half the maximum: Send p99', { text: '3 × responder + 2 × fdatasync', met: (value) => value >= 1 }, openLoop],
+  ['redis-16', 'to Redis, appendfsync always, 16 outstanding', atLeast(1), against('redis', 16)],
+  ['redis-1024', 'the same, 1024 (a connection each)', atLeast(3), against('redis', 1024)],
+  ['redis-pipelined-1024', 'the same, 1024 (64 connections, 16 each)', null, against('redis-pipelined', 1024)],
+  ['jetstream-1024', 'to JetStream synced per message, 1024', atLeast(25), against('jetstream-synced', 1024)],
+  ['memory-idle', 'resident, idle and empty', atMost(32, 'MiB'), idleMemory],
+  ['memory-loaded', 'resident, a million chats, full load', atMost(150, 'MiB'), loadedMemory],
+  ['disk', 'disk, settled, for a byte of Message', atMost(1.5, 'bytes'), settledDisk],
+  ['start', 'start with a million chats and a full journal', atMost(2, 's'), startTime],
+];
+
+// ---- The table ----
+
+function verdict(aim, { value, also }) {
+  if (!aim) return '';
+  return aim.met(value) && also !== false ? 'met' : 'MISSED';
+}
+
+async function measure([name, what, aim, work]) {
+  const began = Date.now();
+  let result;
+  try {
+    result = await work();
+  } catch (error) {
+    result = { value: NaN, text: `not measured: ${String(error.stderr || error.message).trim().split('\n').pop()}` };
+  }
+  const line = `| ${name} | ${what} | ${aim ? aim.text : '(no aim)'} | ${result.text} | ${Number.isNaN(result.value) ? '' : verdict(aim, result)} |`;
+  console.log(line);
+  process.stderr.write(`${name}: ${Math.round((Date.now() - began) / 1000)} s\n`);
+}
+
+async function main() {
+  const names = words.filter((word) => !word.startsWith('--'));
+  const unknown = names.filter((name) => !rows.some((row) => row[0] === name));
+  if (words.includes('--list') || unknown.length > 0) {
+    if (unknown.length > 0) console.error(`no such row: ${unknown.join(' ')}`);
+    for (const [name, what] of rows) console.log(`${name.padEnd(22)}${what}`);
+    return;
+  }
+  if (short) console.log('A short run: seconds for each row, tenths of the millions.\n');
+  console.log('| row | what | aim | measured | |\n|---|---|---|---|---|');
+  for (const row of rows) if (names.length === 0 || names.includes(row[0])) await measure(row);
+}
+
+main();

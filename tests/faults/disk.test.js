@@ -1,0 +1,248 @@
+'use strict';
+// A disk that is full at any moment, one that fails at any call, and a slow one.
+
+const { after, before, describe, test } = require('node:test');
+const { World, eventually, inParallel, makeDirectory, removeDirectory } = require('../integration/harness');
+const { isPassing } = require('../integration/client');
+const { Disk } = require('./disk');
+const { Judge, Load, pause } = require('./judge');
+const { CALLS, Shim } = require('./shim');
+const { LONG, assert, path, rounds, seeded, verify } = require('./rig');
+
+let world;
+before(async () => { world = await World.start({ chatd: false }); });
+after(() => world && world.close());
+
+async function killAll() {
+  for (const chatd of world.chatds) {
+    if (chatd.program && chatd.program.running) await chatd.program.stop('SIGKILL');
+  }
+}
+
+describe('a disk that is full at any moment', { timeout: 3600000 }, () => {
+  const ROUNDS = rounds(4, 60);
+
+  test(`${ROUNDS} times: writes are refused, reads go on, writes resume by themselves, nothing is lost`, async (t) => {
+    const random = seeded(t);
+    const disk = new Disk('512M');
+    try {
+      const chatd = world.makeChatd({ dataDirectory: path.join(disk.directory, 'data') });
+      const judge = new Judge();
+      const checker = await world.client();
+      const load = new Load(judge, [await world.connect()], { random, sizes: [300, 20000] });
+      const args = () => [
+        `--reserve-bytes=${random.pick(['0', '64KiB', '4MiB'])}`,
+        `--settle-ms=${random.pick([1, 50, 2000])}`,
+        `--settle-bytes=${random.pick(['64KiB', '16MiB'])}`,
+        '--journal-segment-bytes=1MiB',
+        `--journal-segments=${random.pick([3, 6])}`,
+      ];
+      const tally = { 'killed while full': 0, refused: 0 };
+      const resumed = [];
+      chatd.args = args();
+      await chatd.start();
+      await load.start();
+      for (let round = 1; round <= ROUNDS; round++) {
+        await pause(random.upTo(200));
+        disk.fill();
+        const { refused } = judge.counts;
+        await eventually('writes are refused', () => { load.ok(); return judge.counts.refused > refused + 10; });
+        await judge.check(checker);
+        if (random() < 0.3) {
+          await chatd.kill();
+          chatd.args = args();
+          await chatd.start();
+          await judge.check(checker);
+          tally['killed while full']++;
+        }
+        await pause(random.upTo(200));
+        const { messages } = judge;
+        const freed = Date.now();
+        disk.empty();
+        await eventually('writes resume', () => { load.ok(); return judge.messages > messages + 5; });
+        resumed.push(Date.now() - freed);
+        await judge.check(checker);
+      }
+      await load.stop();
+      await judge.checkAll(checker);
+      await chatd.stop();
+      verify(chatd.dataDirectory);
+      tally.refused = judge.counts.refused;
+      resumed.sort((a, b) => a - b);
+      t.diagnostic(`${ROUNDS} rounds: ${Object.entries(tally).map(([what, count]) => `${count} ${what}`).join(', ')}; `
+        + `writes resumed after ${resumed[resumed.length >> 1]} ms (median), ${resumed.at(-1)} ms (slowest)`);
+      t.diagnostic(String(judge));
+      assert.ok(resumed[resumed.length >> 1] < 1000, 'they resume within a second');
+    } finally {
+      await killAll();
+      disk.close();
+    }
+  });
+});
+
+describe('a call that fails', { timeout: 7200000 }, () => {
+  let directory;
+  let shim;
+  let client;
+  before(async () => {
+    directory = makeDirectory();
+    shim = new Shim(directory);
+    client = await world.client();
+  });
+  after(async () => {
+    await killAll();
+    shim.close();
+    removeDirectory(directory);
+  });
+
+  // Starts, sends enough for another segment, settles all the while, reads, and stops. Goes on as
+  // long as the process is there. Returns how it ended.
+  async function life(judge, chatd) {
+    const load = new Load(judge, [client.connection], { width: 8, chats: 3, sizes: [60000], tolerate: [500, 503, 507], timeout: () => 300 });
+    chatd.spawn();
+    await Promise.race([chatd.ready(), chatd.program.exited]).catch(() => {});
+    if (chatd.program.running) {
+      const loading = load.start();
+      await Promise.race([loading.then(() => load.further(40, 2000)), chatd.program.exited, pause(2000)]);
+      load.stopping = true;
+      await loading.catch(() => {});
+      await load.stop();
+    }
+    // Whatever failed: as long as it is there, it answers what is read.
+    if (chatd.program.running) {
+      await judge.check(client, { timeout: 2000 }).catch(async (error) => {
+        if (!isPassing(error)) throw error;
+        await pause(100);
+        assert.equal(chatd.program.running, false, `History: ${error.message}`);
+      });
+    }
+    return chatd.program.stop('SIGTERM');
+  }
+
+  async function trial(call, at, error, count) {
+    const what = `${call} ${at}${count > 1 ? ' and all behind it' : ''} fails with ${error}`;
+    const dataDirectory = path.join(directory, 'data');
+    const chatd = world.makeChatd({ dataDirectory, environment: shim.environment, args: [
+      '--settle-ms=1', '--settle-bytes=64KiB', '--journal-segment-bytes=1MiB', '--journal-segments=3',
+    ] });
+    try {
+      const judge = new Judge();
+      shim.reset();
+      if (call) shim.fail(call, at, error, count);
+      const { code, signal } = await life(judge, chatd);
+      const failed = shim.get('failed');
+      chatd.checkOutput();
+      assert.equal(signal, null, `${what}: ${chatd.program.tail()}`);
+      assert.ok([0, 1, 70].includes(code), `${what}: status ${code}; ${chatd.program.tail()}`);
+      if (code !== 0) {
+        const last = chatd.log.filter((fields) => fields.level === 'error').at(-1);
+        assert.ok(last && (last.detail || last.error), `${what}: it says why; ${chatd.program.tail()}`);
+      }
+      const counted = shim.get('counted');
+      shim.reset();
+      await chatd.start();
+      await judge.checkAll(client);
+      const chat = await client.chat('afterwards');
+      await client.Send({ chat_id: chat, user_id: 'u', text: 'and it goes on' });
+      await chatd.stop();
+      verify(dataDirectory);
+      return { code, failed, counted };
+    } catch (failure) {
+      throw new Error(`${what}: ${failure.message}`, { cause: failure });
+    } finally {
+      await killAll();
+      world.chatds = world.chatds.filter((other) => other !== chatd);
+      removeDirectory(dataDirectory);
+    }
+  }
+
+  for (const call of Object.keys(CALLS)) {
+    test(`each ${call} in turn, with EIO and ENOSPC: 507 or an end with a reason, and all is well afterwards`, async (t) => {
+      const random = seeded(t);
+      const { counted } = await trial(call, 1e9, 'EIO', 1);
+      const ends = {};
+      const ats = LONG
+        ? Array.from({ length: counted }, (_, i) => i + 1).filter((at) => at <= 40 || random() < 60 / counted)
+        : [1 + random.upTo(Math.min(counted, 10)), 1 + random.upTo(counted)];
+      if (counted > 0) {
+        for (const at of ats) {
+          for (const [error, count] of [['EIO', 1], ['ENOSPC', 1], ['ENOSPC', 1e9]]) {
+            if (!LONG && count > 1 && at === ats[0]) continue;
+            const { code, failed } = await trial(call, at, error, count);
+            const end = failed === 0 ? 'not reached' : `${error}${count > 1 ? ' for good' : ''}: status ${code}`;
+            ends[end] = (ends[end] || 0) + 1;
+          }
+        }
+      }
+      t.diagnostic(`${counted} calls; ${Object.entries(ends).map(([end, times]) => `${times} × ${end}`).join(', ')}`);
+    });
+  }
+});
+
+describe('a slow disk', { timeout: 120000 }, () => {
+  const SYNC_MS = 200;
+  let directory;
+  let shim;
+  before(() => {
+    directory = makeDirectory();
+    shim = new Shim(directory);
+  });
+  after(async () => {
+    await killAll();
+    shim.close();
+    removeDirectory(directory);
+  });
+
+  test(`${SYNC_MS} ms for a sync: History is answered meanwhile, and batches grow`, async (t) => {
+    const chatd = world.makeChatd({ dataDirectory: path.join(directory, 'data'), environment: shim.environment });
+    await chatd.start();
+    const judge = new Judge();
+    const client = await world.client();
+    const load = await new Load(judge, [await world.connect()], { width: 200, sizes: [300], timeout: () => 10000 }).start();
+    await load.further(1000);
+    shim.set({ syncDelayUs: SYNC_MS * 1000 });
+    await pause(SYNC_MS * 2);
+    const figures = async () => JSON.parse((await client.connection.request('$SRV.STATS.chat', '', { timeout: 5000 })).string())
+      .endpoints.find(({ name }) => name === 'Send').data;
+    const first = await figures();
+    const [chat] = judge.chats.values();
+    const took = [];
+    let whilePending = 0;
+    const until = Date.now() + 2000;
+    while (Date.now() < until) {
+      const began = performance.now();
+      const before = shim.get('syncsDone');
+      await client.History({ chat_id: chat.id, limit: 20 });
+      took.push(performance.now() - began);
+      if (shim.get('syncs') > shim.get('syncsDone') && shim.get('syncsDone') === before) whilePending++;
+      await pause(2);
+    }
+    const last = await figures();
+    shim.set({ syncDelayUs: 0 });
+    await load.stop();
+    await judge.checkAll(client);
+    await chatd.stop();
+    took.sort((a, b) => a - b);
+    const batch = (last.commands - first.commands) / (last.batches - first.batches);
+    t.diagnostic(`${took.length} times History: median ${took[took.length >> 1].toFixed(1)} ms, 99 of 100 within ${took[Math.floor(took.length * 0.99)].toFixed(1)} ms; ${whilePending} of them within one sync; ${batch.toFixed(0)} commands in a batch`);
+    assert.ok(whilePending > took.length / 2, 'replies arrive while a sync is pending');
+    assert.ok(took[took.length >> 1] < SYNC_MS / 2);
+    assert.ok(batch > 50, 'what waits goes into one batch');
+  });
+
+  test('Sends after a slow sync are acknowledged only when theirs is done', async () => {
+    const chatd = world.makeChatd({ dataDirectory: path.join(directory, 'data'), environment: shim.environment });
+    await chatd.start();
+    const client = await world.client();
+    const chat = await client.chat('slow');
+    shim.set({ syncDelayUs: SYNC_MS * 1000 });
+    await inParallel(8, 8, async (i) => {
+      await pause(i * 20);
+      const began = Date.now();
+      await client.Send({ chat_id: chat, user_id: 'u', text: `${i}` });
+      assert.ok(Date.now() - began >= SYNC_MS - 5, 'not before a sync that began after it came');
+    });
+    shim.set({ syncDelayUs: 0 });
+    await chatd.stop();
+  });
+});

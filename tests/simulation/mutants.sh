@@ -1,0 +1,91 @@
+#!/bin/bash
+# Shows that the simulation can fail: breaks a rule of the store in a copy of the tree, one at a
+# time, and expects the simulation to find it. A mutant that lives is a failure.
+#
+# A mutant is a file and a sed expression that must change it.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+# shellcheck source=tests/common.sh
+. tests/common.sh
+
+STEPS=${CHAT_MUTANT_STEPS:-3000000}
+passed=0 failed=0
+
+program=build/tests/simulation/simulation
+
+build() {
+    make -s --no-print-directory -C "$TMPDIR/tree" CC="${CC:-gcc}" WERROR= CFLAGS='-O1 -w' $program
+}
+
+mutant() {
+    local what=$1 file=$2 change=$3 log=$TMPDIR/log status=0
+    sed -i -E "$change" "$TMPDIR/tree/$file"
+    if cmp -s "$file" "$TMPDIR/tree/$file"; then
+        echo "mutant \"$what\": the change does not apply to $file"
+        failed=$((failed + 1))
+        return
+    fi
+    if ! build >"$log" 2>&1; then
+        cat "$log"
+        echo "mutant \"$what\": does not build"
+        failed=$((failed + 1))
+    else
+        timeout 20 "$TMPDIR/tree/$program" --seed 1 --steps "$STEPS" >"$log" 2>&1 || status=$?
+        if [[ $status == 0 ]]; then
+            echo "mutant \"$what\": not found in $STEPS steps"
+            failed=$((failed + 1))
+        else
+            [[ $status != 124 ]] || echo 'it hangs' >"$log"
+            echo "mutant \"$what\": found: $(grep -v FAILED "$log" | head -n 1 | cut -c 1-160)"
+            passed=$((passed + 1))
+        fi
+    fi
+    cp "$file" "$TMPDIR/tree/$file"
+}
+
+use_own_tmpdir
+mkdir "$TMPDIR/tree"
+cp -r --parents Makefile base proto store tests/simulation tests/fuzz "$TMPDIR/tree"
+build || exit 1
+
+mutant "evict without waiting for older requests" store/state.c \
+    's/ \|\| state->epoch_requests\[state->epoch \^ 1\] > 0\)/)/'
+mutant "evict what a second job settled with the first" store/state.c \
+    's/^    if \(!state->evicting\) \{/    if (true) {/'
+mutant "do not look for client ids in the database" store/store_write.c \
+    's/if \(command->chat->settled_seq > 0\)/if (false)/'
+mutant "look for client ids in the database only if the cache has the chat settled whole" \
+    store/store_write.c \
+    's/if \(command->chat->settled_seq > 0\)/if (command->chat->settled_seq == command->chat->head_seq)/'
+mutant "apply before the lookups are done" store/store_write.c \
+    's/ && batch->lookups == 0//'
+mutant "acknowledge before it is durable" store/store_write.c \
+    's/batch->written && batch->lookups/batch->sent \&\& batch->lookups/'
+mutant "acknowledge what met a full disk" store/store_write.c \
+    's/^    if \(batch->status != 0\) \{/    if (false) {/'
+mutant "recover without looking for client ids" store/store_replay.c \
+    's/if \(chat->settled_seq == 0\)/if (true)/'
+mutant "recover without looking for users" store/store_replay.c \
+    's/found.found = status == 0;/found.found = false;/'
+mutant "settle one record too many" store/state.c \
+    's/\.settled_lsn = state->applied_lsn,/.settled_lsn = state->applied_lsn + 1,/'
+mutant "forget new chats before they are settled" store/state.c \
+    's/chat->pins > 0 \|\| chat->fresh \|\|/chat->pins > 0 ||/'
+mutant "forget chats that requests hold" store/state.c \
+    's/if \(chat->pins > 0 \|\| /if (/'
+mutant "a chat of the same users again" store/state.c \
+    's/^    if \(chat != NULL\) \{/    if (chat != NULL \&\& chat->settled_seq > 0) {/'
+mutant "take other content for a retry" store/state.c \
+    's/!same_text\(subject, &stored.subject\) \|\| //'
+mutant "read a page's database part without its tail" store/store_history.c \
+    's/if \(count == high - read->low\)/if (false)/'
+mutant "read the tail's part when the page comes back" store/store_history.c \
+    's/read->tail_seq = state_tail_seq\(read->chat\);/read->tail_seq = read->chat->head_seq + 1;/'
+mutant "say that there is more when there is not" store/store_history.c \
+    's/read->high - read->low > count;/read->high - read->low >= count;/'
+mutant "keep requests waiting when the tail is full" store/store_settle.c \
+    's/store->settle_wanted = true;/store->settle_wanted = false;/'
+
+record "$passed" "$failed" 0 "simulation finds mutants"
+echo "mutants: $passed found, $failed not"
+[[ $failed == 0 ]]
