@@ -2,8 +2,9 @@
 // chat connect: what is typed is sent, in order and once; the end is clean, or says what is missing.
 
 const assert = require('node:assert/strict');
+const { once } = require('node:events');
 const { after, afterEach, before, describe, test } = require('node:test');
-const { World, eventually, scaled, within } = require('./harness');
+const { World, eventually, scaled, spawnChat, within } = require('./harness');
 const { decode, METHODS, range } = require('./client');
 const { Session } = require('./session');
 
@@ -177,5 +178,50 @@ describe('chat connect', { timeout: 120000 }, () => {
     assert.equal((await world.chat(['connect', '--chat_id=x', '--user_id=u'])).code, 1);
     const { stdout } = await world.chat(['connect', '--help']);
     for (const flag of ['chat_id', 'user_id', 'from_seq', 'CHAT_FROM_SEQ', 'nats-url']) assert.ok(stdout.includes(flag), flag);
+  });
+});
+
+describe('a broker that does not permit everything', { timeout: 60000 }, () => {
+  let world;
+  let client;
+  before(async () => {
+    const users = [
+      '{ user: all, password: p }',
+      '{ user: deaf, password: p, permissions: { publish: ">", subscribe: "_INBOX.>" } }',
+      '{ user: mute, password: p, permissions: { publish: "chat.History", subscribe: ">" } }',
+      '{ user: unanswered, password: p, permissions: { publish: ">", subscribe: "chat.events.>" } }',
+    ];
+    world = await World.start({ broker: { authorization: `{ users: [${users.join(', ')}] }`, no_auth_user: 'all' } });
+    client = await world.client();
+  });
+  after(() => world && world.close());
+
+  const as = (user) => [`--user=${user}`, '--password=p'];
+
+  test('is told by name, at once', async () => {
+    const chat = await client.chat('permissions');
+    const words = [`--chat_id=${chat}`, '--user_id=u'];
+    for (const [args, reason] of [
+      [['connect', ...words, ...as('deaf')], /does not permit to hear the chat's events: .*chat\.events\.default/i],
+      [['connect', ...words, ...as('unanswered')], /does not permit it: .*subscribe to _INBOX\./i],
+      [['send', ...words, '--text=x', ...as('mute')], /does not permit it: .*publish on chat\.Send/is],
+      [['history', `--chat_id=${chat}`, ...as('unanswered')], /does not permit it: .*subscribe to _INBOX\./i],
+      [['history', `--chat_id=${chat}`, '--user=all', '--password=wrong'], /does not let us in .*--password/is],
+    ]) {
+      const started = Date.now();
+      // The input stays open: its end must not be the reason.
+      const child = spawnChat(args, { CHAT_NATS_URL: world.broker.url });
+      const errors = [];
+      child.stderr.on('data', (chunk) => errors.push(chunk));
+      child.stdout.resume();
+      const [code] = await within(once(child, 'close'), 'the end');
+      assert.equal(code, 1, args.join(' '));
+      assert.match(Buffer.concat(errors).toString(), reason);
+      assert.ok(Date.now() - started < 2500, `${args.join(' ')} took ${Date.now() - started} ms`);
+    }
+    assert.deepEqual((await client.History({ chat_id: chat })).messages, []);
+    // Who may only read can do that.
+    assert.equal((await world.chat(['history', `--chat_id=${chat}`, ...as('mute')])).code, 0);
+    assert.equal((await world.chat(['connect', ...words, ...as('mute')])).code, 0);
   });
 });
