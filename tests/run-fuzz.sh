@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs fuzz targets one after the other: tests/run-fuzz.sh NAME...
+# Runs fuzz targets, as many at once as there are processors: tests/run-fuzz.sh NAME...
 #
 #   FUZZ_SECONDS   for each target (60); its whole corpus is replayed first, whatever that takes
 #   FUZZ_KEEP      "yes": what reached new code is merged into the corpus, as little as will do
@@ -68,6 +68,25 @@ fuzz() {
     rm -rf "$TMPDIR/corpus"
 }
 
+# Shares the targets among runs of this script.
+run_shares() {
+    local share index name names failed=0 shares
+    shares=$(nproc)
+    for ((share = 0; share < shares; share++)); do
+        names=()
+        index=0
+        for name in "$@"; do
+            if ((index++ % shares == share)); then names+=("$name"); fi
+        done
+        [[ ${#names[@]} == 0 ]] || FUZZ_SHARE=$share "$0" "${names[@]}" &
+    done
+    for share in $(jobs -p); do
+        wait "$share" || failed=1
+    done
+    exit $failed
+}
+
+[[ -n ${FUZZ_SHARE:-} || $# == 1 ]] || run_shares "$@"
 use_own_tmpdir
 name=$1
 look_for_leaks
