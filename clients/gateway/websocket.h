@@ -1,0 +1,67 @@
+/*
+ * One WebSocket (RFC 6455) of text messages: the server's side, after the handshake.
+ *
+ * What is done here and need not be done again: the handshake with its checks (version, key,
+ * Origin), masks, fragments, UTF-8, control frames, close codes; the limit of --max-message-bytes,
+ * told from the frame's declared length before any of it is kept (1009); a message that is begun
+ * and not ended within --body-timeout-ms (1008); binary messages (1003); a ping every
+ * --ping-interval-ms, and an end when two of them went by in which nothing came from the client;
+ * the close handshake, which the client has 5 seconds for; 1001 for all when the gateway stops.
+ *
+ * Threads: the loop's. A websocket is valid until `closed`, which comes exactly once, never from
+ * within a function of this header, and after which nothing comes. Writes wait in memory as those
+ * of an http_stream (exchange.h), with the same hard limits: look at websocket_pending.
+ */
+#ifndef GATEWAY_WEBSOCKET_H
+#define GATEWAY_WEBSOCKET_H
+
+#include "clients/gateway/exchange.h"
+
+struct websocket;
+
+#define WEBSOCKET_NORMAL 1000
+#define WEBSOCKET_GOING_AWAY 1001
+#define WEBSOCKET_PROTOCOL_ERROR 1002
+#define WEBSOCKET_UNSUPPORTED 1003
+#define WEBSOCKET_BAD_UTF8 1007
+#define WEBSOCKET_POLICY 1008
+#define WEBSOCKET_TOO_LARGE 1009
+#define WEBSOCKET_INTERNAL 1011
+#define WEBSOCKET_TRY_LATER 1013
+
+struct websocket_handlers {
+    void *data;
+    /* A whole text message: valid UTF-8, which may hold NUL; followed by a NUL that does not
+     * count. Valid for the call. */
+    void (*message)(void *data, const char *text, size_t size);
+    void (*drained)(void *data); /* nothing is waiting any more; or NULL */
+    void (*closed)(void *data);  /* gone; the websocket is not valid any more */
+};
+
+/*
+ * Ends the exchange, whose request must be a WebSocket handshake: with 101 and a websocket, or,
+ * when the handshake is not as it must be, with an error and NULL. No callback comes in the latter
+ * case. Routes with ROUTE_WEBSOCKET are called with good handshakes only, and then it does not
+ * return NULL.
+ */
+struct websocket *websocket_accept(struct exchange *exchange,
+                                   const struct websocket_handlers *handlers);
+
+/* A whole text message as it goes over the wire, to be made once for all who get it. `text` is
+ * valid UTF-8. The caller is the holder. */
+struct shared_bytes *websocket_frame(const char *text, size_t size);
+/* Sends such a frame; holds it for as long as it needs it. Ignored once it is closing. */
+void websocket_send(struct websocket *websocket, struct shared_bytes *frame);
+size_t websocket_pending(const struct websocket *websocket);
+
+/*
+ * Begins to close, after what is waiting; `reason` (or NULL) is at most 123 bytes of UTF-8. No
+ * message comes after it. A client that does not read is given 5 seconds.
+ */
+void websocket_close(struct websocket *websocket, int code, const char *reason);
+
+/* No reading for now: for those who cannot take more messages. Pings are then not missed. */
+void websocket_pause(struct websocket *websocket);
+void websocket_resume(struct websocket *websocket);
+
+#endif
