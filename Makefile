@@ -40,6 +40,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
 	$(if $(findstring clang,$(CC)),-fno-sanitize=function))
 LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread -lm
+GATEWAY_LIBRARIES = -lrhonabwy
 
 COMPILE = $(CC) -std=c17 -I. -I$(BUILD)/generated -D_GNU_SOURCE -fno-omit-frame-pointer \
 	-fstack-protector-strong -pthread $(CPPFLAGS) $(CFLAGS) $(SANITIZERS) -MMD -MP
@@ -57,6 +58,7 @@ SERVICE = $(call objects,$(call sources,service))
 LIBCHAT = $(call objects,$(call sources,clients/libchat))
 CLIENTS = $(call objects,$(call sources,clients))
 BENCH = $(call objects,$(call sources,clients/bench))
+GATEWAY = $(call objects,$(call sources,clients/gateway))
 LIBRARY = $(BUILD)/libchatall.a
 
 MAINS = $(wildcard store/*_main.c service/*_main.c clients/*_main.c clients/bench/*_main.c)
@@ -73,7 +75,7 @@ LIBCHAT_SOURCES = $(call sources,clients/libchat) proto/wire.c proto/utf8.c base
 LIBCHAT_PIC = $(patsubst %.c,$(BUILD)/pic/%.o,$(LIBCHAT_SOURCES))
 LIBCHAT_FILES = $(addprefix $(BUILD)/lib/,$(SONAME) libchat.so libchat.a)
 
-OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(LIBCHAT_PIC) $(CLIENTS) $(BENCH) \
+OBJECTS = $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(LIBCHAT_PIC) $(CLIENTS) $(BENCH) $(GATEWAY) \
 	$(call objects,$(MAINS) $(TEST_SOURCES))
 
 # A word and the file that is made, instead of the command line.
@@ -157,10 +159,10 @@ $(BUILD)/bin/%: $(BUILD)/clients/bench/%_main.o $(BENCH) $(CLIENTS) $(LIBCHAT) $
 	$(link)
 
 # Unit tests link against everything that has no main(); the linker takes what each needs.
-$(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(CLIENTS) $(BENCH)
+$(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(CLIENTS) $(BENCH) $(GATEWAY)
 	@rm -f $@
 	$(call say,AR)ar rcs $@ $^
-$(BUILD)/tests/unit/test_%: test_library = -lcmocka
+$(BUILD)/tests/unit/test_%: test_library = -lcmocka $(GATEWAY_LIBRARIES)
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_HELPERS) $(LIBRARY)
 	$(link)
 

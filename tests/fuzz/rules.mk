@@ -8,7 +8,7 @@ OBJECTS += $(call objects,$(FUZZ_SOURCES))
 
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_HELPERS) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBRARIES)
+	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBRARIES) $(GATEWAY_LIBRARIES)
 
 .PHONY: fuzz fuzz-programs
 fuzz-programs: $(if $(FUZZ),$(addprefix $(BUILD)/tests/fuzz/fuzz_,$(FUZZ)),$(FUZZERS))
