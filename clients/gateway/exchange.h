@@ -20,23 +20,14 @@
 #ifndef GATEWAY_EXCHANGE_H
 #define GATEWAY_EXCHANGE_H
 
+#include "clients/gateway/identity.h"
 #include "clients/gateway/shared_bytes.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define IDENTITY_NAMESPACE_BYTES 65 /* with the NUL */
-#define IDENTITY_USER_BYTES 129
-
 struct exchange;
 struct gateway;
-
-/* In whose name a request is made; filled in by the guard. */
-struct identity {
-    char namespace_name[IDENTITY_NAMESPACE_BYTES]; /* "" is the default one */
-    char user[IDENTITY_USER_BYTES]; /* to act for, as Chat-User; "": a trusted caller,
-                                       who decides for itself */
-};
 
 /* ---- The request ---- */
 
