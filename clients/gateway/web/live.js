@@ -1,0 +1,171 @@
+// A chat's WebSocket, kept open.
+//
+//   connecting ──▶ catching-up ──▶ live
+//       ▲  │            │           │
+//       │  ▼            ▼           ▼
+//      waiting ◀──── the connection is lost
+//
+// Before each attempt `prepare` makes a call over HTTP, when there is reason to: a browser does not tell
+// a page why a WebSocket was refused, but the same refusal can be read from a call. A refusal that
+// will not pass by itself stops everything; anything else is tried again, each time a little later.
+
+import { Refusal } from './api.js';
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15000;
+const OPEN_PATIENCE_MS = 15000;
+const ANSWER_PATIENCE_MS = 10000;
+// A connection that slept as long as this, with the phone in a pocket, may be gone without a word.
+const LONG_SLEEP_MS = 60000;
+
+export class Live {
+  state = 'connecting';
+  retryAt = 0;
+  #handlers;
+  #socket = null;
+  #attempt = 0;
+  #failures = 0;
+  #doubtful = true;
+  #timer = 0;
+  #answerTimer = 0;
+  #hiddenSince = 0;
+  #stop = new AbortController();
+
+  // `handlers`: url() for each attempt; async prepare(); message(m), ack(a), error(refusal, clientId);
+  // state(state, refusal) after each change, where the refusal is why it waits or stopped.
+  constructor(handlers) {
+    this.#handlers = handlers;
+    const { signal } = this.#stop;
+    addEventListener('online', () => this.retryNow(), { signal });
+    addEventListener('offline', () => this.restart(), { signal });
+    document.addEventListener('visibilitychange', () => this.#visibilityChanged(), { signal });
+  }
+
+  start() {
+    this.#connect();
+  }
+
+  close() {
+    this.#stop.abort();
+    this.#leave();
+    this.state = 'stopped';
+  }
+
+  // Gives a message to the connection, if there is one that is through with catching up. The answer,
+  // be it an ack or an error, is awaited: without one in time the connection is taken for dead.
+  send(message) {
+    if (this.state !== 'live') return false;
+    this.#socket.send(JSON.stringify(message));
+    clearTimeout(this.#answerTimer);
+    this.#answerTimer = setTimeout(() => this.restart(), ANSWER_PATIENCE_MS);
+    return true;
+  }
+
+  retryNow() {
+    if (this.state === 'waiting') this.#connect();
+  }
+
+  // Leaves the connection and makes a new one.
+  restart() {
+    if (this.state === 'stopped') return;
+    this.#leave();
+    this.#wait(new Refusal());
+  }
+
+  #change(state, refusal) {
+    this.state = state;
+    this.#handlers.state(state, refusal);
+  }
+
+  #leave() {
+    this.#attempt += 1; // What is still to come of earlier attempts is no longer listened to.
+    clearTimeout(this.#timer);
+    clearTimeout(this.#answerTimer);
+    this.#socket?.close();
+    this.#socket = null;
+  }
+
+  async #connect() {
+    this.#leave();
+    const attempt = this.#attempt;
+    this.#change('connecting');
+    try {
+      if (this.#doubtful) await this.#handlers.prepare();
+    } catch (refusal) {
+      if (attempt === this.#attempt) this.#refused(refusal);
+      return;
+    }
+    if (attempt !== this.#attempt) return;
+    this.#doubtful = true;
+    this.#open(attempt);
+  }
+
+  #open(attempt) {
+    const socket = new WebSocket(this.#handlers.url());
+    this.#socket = socket;
+    this.#timer = setTimeout(() => this.restart(), OPEN_PATIENCE_MS);
+    const current = (handler) => (event) => {
+      if (attempt === this.#attempt) handler(event);
+    };
+    socket.addEventListener('open', current(() => {
+      clearTimeout(this.#timer);
+      this.#change('catching-up');
+    }));
+    socket.addEventListener('message', current((event) => this.#received(event.data)));
+    socket.addEventListener('close', current(() => this.restart()));
+  }
+
+  #received(data) {
+    let frame;
+    try {
+      frame = JSON.parse(data);
+    } catch {
+      this.restart();
+      return;
+    }
+    if (frame.message) this.#handlers.message(frame.message);
+    else if (frame.live) this.#caughtUp();
+    else if (frame.ack) {
+      clearTimeout(this.#answerTimer);
+      this.#handlers.ack(frame.ack);
+    } else if (frame.error) {
+      clearTimeout(this.#answerTimer);
+      this.#handlers.error(new Refusal(frame.error), frame.error.client_id || frame.client_id);
+    }
+  }
+
+  #caughtUp() {
+    this.#failures = 0;
+    this.#doubtful = false;
+    this.#change('live');
+  }
+
+  #refused(refusal) {
+    if (refusal.passing) {
+      this.#wait(refusal);
+    } else {
+      this.#leave();
+      this.#change('stopped', refusal);
+    }
+  }
+
+  // Twice as long each time, up to a limit, and each page at its own moment: when a gateway comes
+  // back, not everybody is at its door at once.
+  #wait(refusal) {
+    const longest = Math.min(FIRST_PAUSE_MS * 2 ** this.#failures, LONGEST_PAUSE_MS);
+    const pause = Math.max(refusal.retryAfterMs, longest * (0.5 + Math.random() / 2));
+    this.#failures += 1;
+    this.retryAt = Date.now() + pause;
+    this.#timer = setTimeout(() => this.#connect(), pause);
+    this.#change('waiting', refusal);
+  }
+
+  #visibilityChanged() {
+    if (document.hidden) {
+      this.#hiddenSince = Date.now();
+      return;
+    }
+    if (this.state === 'waiting') this.#connect();
+    else if (Date.now() - this.#hiddenSince > LONG_SLEEP_MS && this.state === 'live') this.#connect();
+  }
+}
