@@ -156,7 +156,8 @@ export class Log {
   #drawGrown() {
     const newest = this.#timeline.lastSeq;
     if (this.stuck) {
-      if (newest - this.#shownLast > WINDOW) {
+      // More than anybody sees go by.
+      if (newest - this.#shownLast > STEP) {
         this.showNewest();
         return;
       }
