@@ -17,8 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const commands[] = {&command_new, &command_send, &command_history,
-                                                 &command_connect};
+static const struct command *const commands[] = {&command_new,     &command_send, &command_history,
+                                                 &command_connect, &command_ping, &command_info,
+                                                 &command_stats};
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
 /*
@@ -69,7 +70,9 @@ static int unknown_command(const char *word)
     if (word[0] == '-')
         fputs("chat: the command comes first: chat send --name=value", stderr);
     else
-        fprintf(stderr, "chat: unknown command \"%.80s\"; it must be new, send, history or connect",
+        fprintf(stderr,
+                "chat: unknown command \"%.80s\"; it must be new, send, history, connect, ping, "
+                "info or stats",
                 word);
     fputs(" (see chat --help)\n", stderr);
     return COMMAND_EXIT_USAGE;

@@ -51,6 +51,14 @@ struct command_connect {
     uint64_t from_seq;
 };
 
+/* What `chat ping`, `chat info` and `chat stats` are asked for. */
+struct command_discover {
+    enum chat_discover_kind kind;
+    const char *instance_id;
+    uint64_t instances; /* 0: whoever answers in time */
+    bool json;
+};
+
 /* Zero-initialised before, and given to command_request_free after, whatever the state. */
 struct command_request {
     struct command_settings settings;
@@ -60,6 +68,7 @@ struct command_request {
         struct chat_send_options send;
         struct chat_history_options history;
         struct command_connect connect;
+        struct command_discover discover;
     } options;
     struct option_list user_ids; /* owned; what options.new_chat borrows */
     char *text;                  /* owned; what options.send borrows, when it came from a file */
@@ -86,6 +95,9 @@ extern const struct command command_new;
 extern const struct command command_send;
 extern const struct command command_history;
 extern const struct command command_connect;
+extern const struct command command_ping;
+extern const struct command command_info;
+extern const struct command command_stats;
 
 /*
  * For commands: parses the words with the command's own options and the common ones (broker,

@@ -39,7 +39,7 @@ check() {
 
 check "$bin/chatd"
 check "$bin/chat"
-for command in new send history connect; do check "$bin/chat" $command; done
+for command in new send history connect ping info stats; do check "$bin/chat" $command; done
 for command in verify stats backup export import; do check "$bin/chat-store" $command; done
 shopt -s nullglob
 for program in "$bin"/*; do

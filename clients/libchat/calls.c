@@ -25,7 +25,6 @@
 #include <string.h>
 
 #define TICK_MS 20
-#define DEFAULT_PREFIX "_INBOX"
 #define DEFAULT_TIMEOUT_MS 10000
 /* Long enough for a slow disk, and short enough that the default deadline allows a few. */
 #define DEFAULT_ATTEMPT_MS 3000
@@ -83,6 +82,7 @@ struct calls {
     char replies[PREFIX_BYTES + 1];
     struct connection_subscription subscription;
     bool ticking;
+    bool unclear; /* on this connection a request was given up whose answer may still come */
     void (*closed)(void *data);
     void *closed_data;
 };
@@ -171,6 +171,7 @@ static void finish(struct calls_entry *entry, int status)
 {
     struct chat_call *call = entry->call;
 
+    entry->calls->unclear |= entry->state == ENTRY_SENT;
     unlink_entry(entry->calls, entry);
     call->status = status;
     call->maybe_done = entry->maybe_done;
@@ -249,6 +250,7 @@ static void attempt(struct calls_entry *entry)
 
 static void no_reply(struct calls_entry *entry)
 {
+    entry->calls->unclear = true;
     entry->maybe_done = true;
     try_later(entry);
 }
@@ -345,14 +347,7 @@ static void on_reply(void *data, natsMsg *message)
 
     if (entry == NULL)
         return;
-    if (natsMsg_IsNoResponders(message)) {
-        note_failure(entry, CHAT_ETIMEDOUT,
-                     "no service answers on %s; is chatd running, and connected to the broker at "
-                     "%s?",
-                     entry->subject, connection_urls(calls->connection));
-        try_later(entry);
-        return;
-    }
+    entry->state = ENTRY_WAITING; /* for nothing, unless it has to be tried again */
     entry->code = code_of(message);
     if (entry->code == 0) {
         take_result(entry, (const uint8_t *)natsMsg_GetData(message),
@@ -364,6 +359,31 @@ static void on_reply(void *data, natsMsg *message)
         try_later(entry);
     else
         finish(entry, CHAT_EREFUSED);
+}
+
+/*
+ * Nobody was there for a request, and the library does not say for which. When only one is under
+ * way, and none was given up that this could be about, it was that one, and it need not wait for a
+ * reply that cannot come. The others wait in vain, until their attempt is over.
+ */
+static void on_no_responders(void *data)
+{
+    struct calls *calls = data;
+    struct calls_entry *sent = NULL;
+
+    for (struct calls_entry *entry = calls->first; entry != NULL; entry = entry->next) {
+        if (entry->state != ENTRY_SENT)
+            continue;
+        if (sent != NULL)
+            return;
+        sent = entry;
+    }
+    if (sent == NULL || calls->unclear)
+        return;
+    note_failure(sent, CHAT_ETIMEDOUT,
+                 "no service answers on %s; is chatd running, and connected to the broker at %s?",
+                 sent->subject, connection_urls(calls->connection));
+    try_later(sent);
 }
 
 /* ---- Beginning ---- */
@@ -449,6 +469,7 @@ void calls_up(struct calls *calls)
 {
     uint64_t now = now_ms();
 
+    calls->unclear = false;
     for (struct calls_entry *entry = calls->first; entry != NULL; entry = calls->next) {
         calls->next = entry->next;
         if (!entry->cancelled && entry->state == ENTRY_WAITING && now >= entry->due_ms)
@@ -512,7 +533,7 @@ int calls_create(struct calls **result, const struct calls_settings *settings)
     uuid_make(&uuid);
     uuid_format(&uuid, id);
     snprintf(calls->prefix, sizeof calls->prefix, "%.200s.%s.",
-             prefix == NULL || prefix[0] == '\0' ? DEFAULT_PREFIX : prefix, id);
+             prefix == NULL || prefix[0] == '\0' ? CALLS_DEFAULT_PREFIX : prefix, id);
     snprintf(calls->replies, sizeof calls->replies, "%s*", calls->prefix);
     *result = calls;
     return CHAT_OK;
@@ -523,8 +544,10 @@ void calls_start(struct calls *calls, uv_loop_t *loop, struct connection *connec
     calls->connection = connection;
     uv_timer_init(loop, &calls->tick);
     calls->tick.data = calls;
-    calls->subscription = (struct connection_subscription){
-        .subject = calls->replies, .data = calls, .receive = on_reply};
+    calls->subscription = (struct connection_subscription){.subject = calls->replies,
+                                                           .data = calls,
+                                                           .receive = on_reply,
+                                                           .no_responders = on_no_responders};
     connection_subscribe(connection, &calls->subscription);
 }
 

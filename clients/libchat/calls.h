@@ -11,6 +11,9 @@
 
 struct calls;
 
+/* Of reply subjects, when the caller has no other. */
+#define CALLS_DEFAULT_PREFIX "_INBOX"
+
 enum calls_method { CALLS_NEW, CALLS_SEND, CALLS_HISTORY };
 
 struct calls_settings {

@@ -3,8 +3,9 @@
  *
  * A client is a connection to the NATS broker that comes back by itself, for as long as the client
  * lives. Over it go calls (new, send, history), each retried until it is answered or its time is
- * up, and any number of follows, each of which hands on the messages of a chat once each and in
- * order, over lost connections and restarts of broker and service.
+ * up, questions to the service's instances (discover), and any number of follows, each of which
+ * hands on the messages of a chat once each and in order, over lost connections and restarts of
+ * broker and service.
  *
  * Threads. All functions are for the thread that runs the loop, and all callbacks come on it.
  * Nothing blocks it. Connecting takes a thread of libuv's pool for up to 2 seconds for each
@@ -12,8 +13,8 @@
  *
  * Ownership. What a function is given is borrowed for the call only, unless it says otherwise;
  * options and strings may go when it returns. What a callback is given is valid until the callback
- * returns. A struct chat_call is the caller's, and must stay where it is until its callback.
- * Clients and follows belong to the library until their close callback.
+ * returns. A struct chat_call or chat_discovery is the caller's, and must stay where it is until
+ * its last callback. Clients and follows belong to the library until their close callback.
  *
  * Failure. Functions return 0 or a negative enum chat_status. When a function that takes a callback
  * returns an error, the callback never comes; otherwise it comes exactly once, and never before
@@ -113,9 +114,9 @@ CHAT_CHECKED int chat_connect(struct chat_client **client, uv_loop_t *loop,
                               const struct chat_options *options);
 
 /*
- * Ends all calls with CHAT_ECANCELED, closes all follows, closes the connection, and calls `closed`
- * (unless NULL) with `data` when nothing is left of it; the callbacks of calls come before. It
- * waits for an attempt to connect that is under way.
+ * Ends all calls and discoveries with CHAT_ECANCELED, closes all follows, closes the connection,
+ * and calls `closed` (unless NULL) with `data` when nothing is left of it; the callbacks of calls
+ * come before. It waits for an attempt to connect that is under way.
  */
 CHAT_API void chat_close(struct chat_client *client, void (*closed)(void *data), void *data);
 
@@ -238,6 +239,60 @@ CHAT_CHECKED int chat_history(struct chat_client *client, struct chat_call *call
  * when the callback has been called. What was sent may still be carried out (see maybe_done).
  */
 CHAT_API void chat_cancel(struct chat_call *call);
+
+/* ---- Discovery ---- */
+
+/* What to ask the instances of the service for, in the terms of the NATS service API. */
+enum chat_discover_kind {
+    CHAT_DISCOVER_PING,  /* who is there: name, id, version, metadata */
+    CHAT_DISCOVER_INFO,  /* with description and endpoints */
+    CHAT_DISCOVER_STATS, /* with the figures of the endpoints and of the inside */
+};
+
+/* Zero-initialised: a PING to all, for a second. */
+struct chat_discover_options {
+    enum chat_discover_kind kind;
+    const char *instance_id; /* ask this one only; NULL or empty: all of them */
+    uint64_t wait_ms;        /* for the connection and the replies together; 0: 1 second */
+    size_t enough; /* end as soon as so many have answered; 0: not before the time is up */
+};
+
+struct chat_discovery;
+
+/* One question to all instances. The caller's, to stay where it is until `done`. */
+struct chat_discovery {
+    void *data; /* yours, and all there is to set before */
+
+    /* All that follows is for the callbacks to read. */
+    void (*reply)(struct chat_discovery *discovery, const char *json, size_t size);
+    void (*done)(struct chat_discovery *discovery);
+    int status;
+    size_t replies;     /* so far */
+    const char *detail; /* what went wrong, in words; "" for CHAT_OK */
+
+    void *internal; /* the library's */
+};
+
+/*
+ * Asks the instances of the service on this broker, in all namespaces, and calls `reply` for each
+ * that answers, with its JSON as it came: `size` bytes without a NUL, not checked to be JSON. Then,
+ * once, `done`; its status is CHAT_OK when the broker was asked and the time is up, enough have
+ * answered, or the broker says that nobody is there: `replies` is the count, and may be 0.
+ * Otherwise CHAT_ECONNECT (no connection in time, or lost while waiting), CHAT_EDENIED (the broker
+ * does not permit it) or CHAT_ECANCELED; what had been handed on by then stands. It is asked once:
+ * who wants to know again asks again.
+ *
+ * Returns 0, CHAT_EINVAL for an instance_id that is not 1 to 64 of A-Z, a-z, 0-9, _ and -, or no
+ * callback, or CHAT_ENOMEM.
+ */
+CHAT_CHECKED int chat_discover(struct chat_client *client, struct chat_discovery *discovery,
+                               const struct chat_discover_options *options,
+                               void (*reply)(struct chat_discovery *discovery, const char *json,
+                                             size_t size),
+                               void (*done)(struct chat_discovery *discovery));
+
+/* `done` comes soon, with CHAT_ECANCELED, and no `reply` before it. Harmless after it. */
+CHAT_API void chat_discover_cancel(struct chat_discovery *discovery);
 
 /* ---- Following ---- */
 

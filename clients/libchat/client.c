@@ -3,14 +3,15 @@
  * connection has to tell: to the calls first, so that they are on their way before a follow adds
  * its own.
  *
- * Closing: the calls end, the follows end, then the connection closes (it takes to the broker what
- * was published); when all three are gone, so is the client.
+ * Closing: the calls, the follows and the discoveries end, then the connection closes (it takes to
+ * the broker what was published); when all of them are gone, so is the client.
  */
 #include "clients/libchat/client.h"
 
 #include "base/uuid.h"
 #include "base/version.h"
 #include "clients/libchat/wire_form.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 const char *chat_strerror(int status)
@@ -48,6 +49,10 @@ static void on_up(void *data)
         client->next_follow = follow_next(f);
         follow_up(f);
     }
+    for (struct discovery *d = client->discoveries; d != NULL; d = client->next_discovery) {
+        client->next_discovery = discovery_next(d);
+        discovery_up(d);
+    }
     tell(client, CHAT_OK, connection_urls(client->connection));
 }
 
@@ -60,6 +65,10 @@ static void on_down(void *data, int status, const char *detail)
         client->next_follow = follow_next(f);
         follow_down(f);
     }
+    for (struct discovery *d = client->discoveries; d != NULL; d = client->next_discovery) {
+        client->next_discovery = discovery_next(d);
+        discovery_down(d, status, detail);
+    }
     tell(client, status, detail);
 }
 
@@ -71,6 +80,10 @@ static void on_denied(void *data, const char *text)
     for (struct chat_follow *f = client->follows; f != NULL; f = client->next_follow) {
         client->next_follow = follow_next(f);
         follow_denied(f, text);
+    }
+    for (struct discovery *d = client->discoveries; d != NULL; d = client->next_discovery) {
+        client->next_discovery = discovery_next(d);
+        discovery_denied(d, text);
     }
 }
 
@@ -89,6 +102,10 @@ int chat_connect(struct chat_client **result, uv_loop_t *loop, const struct chat
     client->data = options->data;
     client->connection_cb = options->connection;
     client->follow_check_interval_ms = options->follow_check_interval_ms;
+    snprintf(client->inbox_prefix, sizeof client->inbox_prefix, "%s",
+             options->inbox_prefix == NULL || options->inbox_prefix[0] == '\0'
+                 ? CALLS_DEFAULT_PREFIX
+                 : options->inbox_prefix);
     status = calls_create(&client->calls, &settings);
     if (status != CHAT_OK)
         goto err_after_client;
@@ -186,10 +203,11 @@ static void on_connection_closed(void *data)
         closed(closed_data);
 }
 
-/* The calls and the follows use the connection until they are gone. */
+/* The calls, the follows and the discoveries use the connection until they are gone. */
 static void close_connection(struct chat_client *client)
 {
-    if (!client->closing || !client->calls_closed || client->follow_count > 0)
+    if (!client->closing || !client->calls_closed || client->follow_count > 0 ||
+        client->discovery_count > 0)
         return;
     connection_close(client->connection, on_connection_closed, client);
 }
@@ -208,6 +226,12 @@ void client_follow_gone(struct chat_client *client)
     close_connection(client);
 }
 
+void client_discovery_gone(struct chat_client *client)
+{
+    client->discovery_count--;
+    close_connection(client);
+}
+
 void chat_close(struct chat_client *client, void (*closed)(void *data), void *data)
 {
     client->closing = true;
@@ -215,5 +239,7 @@ void chat_close(struct chat_client *client, void (*closed)(void *data), void *da
     client->closed_data = data;
     while (client->follows != NULL)
         chat_follow_close(client->follows, NULL, NULL);
+    while (client->discoveries != NULL)
+        discovery_cancel(client->discoveries);
     calls_close(client->calls, on_calls_closed, client);
 }

@@ -5,6 +5,10 @@
 #include "clients/libchat/calls.h"
 #include "clients/libchat/chat.h"
 #include "clients/libchat/connection.h"
+#include "clients/libchat/discovery.h"
+
+/* Of an inbox prefix, with the NUL. */
+#define CLIENT_PREFIX_BYTES 256
 
 struct chat_client {
     uv_loop_t *loop;
@@ -13,6 +17,10 @@ struct chat_client {
     struct chat_follow *follows;
     struct chat_follow *next_follow; /* of the walk that is going on */
     unsigned follow_count;           /* until they are freed */
+    struct discovery *discoveries;
+    struct discovery *next_discovery; /* of the walk that is going on */
+    unsigned discovery_count;         /* until they are freed */
+    char inbox_prefix[CLIENT_PREFIX_BYTES];
     uint64_t follow_check_interval_ms;
     void *data;
     void (*connection_cb)(void *data, int status, const char *detail);
@@ -29,6 +37,8 @@ int client_history(struct chat_client *client, struct chat_call *call,
 
 /* A follow's memory is gone; for one that closes, maybe the last thing it waited for. */
 void client_follow_gone(struct chat_client *client);
+/* The same for a discovery. */
+void client_discovery_gone(struct chat_client *client);
 
 /* What the connection has to tell each follow. */
 void follow_up(struct chat_follow *follow);

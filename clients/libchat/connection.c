@@ -56,15 +56,20 @@ static bool drain_burst(struct connection *connection, struct connection_subscri
     natsMsg *burst[BURST_MESSAGES];
     size_t count = 0;
     uint64_t queued = 0;
+    natsStatus status;
 
     while (count < BURST_MESSAGES && connection->receiving == from && from->subscription != NULL) {
         if (queued == 0 &&
             (natsSubscription_QueuedMsgs(from->subscription, &queued) != NATS_OK || queued == 0))
             break;
         queued--;
-        if (natsSubscription_NextMsg(&burst[count], from->subscription, 0) != NATS_OK)
+        status = natsSubscription_NextMsg(&burst[count], from->subscription, 0);
+        if (status == NATS_OK)
+            from->receive(from->data, burst[count++]);
+        else if (status != NATS_NO_RESPONDERS)
             break;
-        from->receive(from->data, burst[count++]);
+        else if (from->no_responders != NULL)
+            from->no_responders(from->data);
     }
     for (size_t i = 0; i < count; i++)
         natsMsg_Destroy(burst[i]);

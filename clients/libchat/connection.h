@@ -30,6 +30,9 @@ struct connection_subscription {
     const char *subject; /* must stay */
     void *data;
     void (*receive)(void *data, natsMsg *message); /* lent for the call */
+    /* Nobody has subscribed to the subject of a request whose reply would come here; NULL: not of
+     * interest. The library keeps to itself which request that was. */
+    void (*no_responders)(void *data);
 
     /* The connection's. */
     natsSubscription *subscription;

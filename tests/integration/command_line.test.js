@@ -116,7 +116,9 @@ describe('the command line', { timeout: 120000 }, () => {
     try {
       const nobody = await runChat(['new', '--user_ids=x', `--nats-url=${broker.url}`, '--timeout-ms=1000']);
       assert.equal(nobody.code, 1, 'nobody answers there');
-      assert.notEqual(nobody.stderr.trim(), '');
+      assert.match(nobody.stderr, /no service answers on chat\.New/);
+      const unsent = await runChat(['send', `--chat_id=${chat}`, '--user_id=ann', '--text=x', '--client_id=c', `--nats-url=${broker.url}`, '--timeout-ms=1000']);
+      assert.match(unsent.stderr, /no service answers on chat\.Send[^]*was not sent/);
       await broker.stop();
       const gone = await runChat(['new', '--user_ids=x', `--nats-url=${broker.url}`, '--timeout-ms=1000']);
       assert.equal(gone.code, 1, 'nobody is there');

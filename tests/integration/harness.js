@@ -219,7 +219,7 @@ class Broker {
 
   async #probe() {
     if (!this.program.running) throw new Error(this.program.tail());
-    const probe = await nats.connect({ servers: this.url, reconnect: false, timeout: 2000 });
+    const probe = await nats.connect({ servers: this.url, reconnect: false, timeout: 2000, ...this.probe });
     await probe.close();
     return true;
   }
