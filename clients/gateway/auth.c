@@ -326,6 +326,7 @@ static int identify_by_file(const struct auth_token *token, const char *asked,
                             struct identity *identity, struct auth_refusal *refusal)
 {
     identity->from_file = true;
+    identity->anywhere = token->namespace_name[0] == '\0';
     memcpy(identity->user, token->user_id, sizeof token->user_id);
     memcpy(identity->id, token->id, sizeof identity->id);
     return settle_namespace(asked, token->namespace_name, identity, refusal);

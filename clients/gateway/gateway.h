@@ -19,8 +19,8 @@
 struct http_server;
 struct route;
 struct auth;
-struct rate_limit;
-struct metrics;
+struct access;
+struct monitoring;
 struct hub;
 
 /*
@@ -72,8 +72,8 @@ struct gateway {
 
     /* Each set by its own part's start, and looked at by nobody else. */
     struct auth *auth;
-    struct rate_limit *rate_limit;
-    struct metrics *metrics;
+    struct access *access;
+    struct monitoring *monitoring;
     struct hub *hub;
 };
 

@@ -17,6 +17,7 @@ struct identity {
     /* How that is known; for auth.h, which says with it later whether it still holds. */
     bool known;                    /* by a token; `id` then tells it from other tokens */
     bool from_file;                /* by one of --auth-tokens, otherwise by a JWT */
+    bool anywhere;                 /* not bound to its namespace: it could name any */
     uint8_t id[IDENTITY_ID_BYTES]; /* of the token, or of the user whom a JWT is for */
     int64_t expires_s;             /* since 1970; INT64_MAX: never */
     uint64_t generation;           /* of the keys that a JWT was checked with */
