@@ -40,7 +40,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
 	$(if $(findstring clang,$(CC)),-fno-sanitize=function))
 LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread -lm
-GATEWAY_LIBRARIES = -lrhonabwy
+GATEWAY_LIBRARIES = -lrhonabwy -lwslay -lssl
 
 COMPILE = $(CC) -std=c17 -I. -I$(BUILD)/generated -D_GNU_SOURCE -fno-omit-frame-pointer \
 	-fstack-protector-strong -pthread $(CPPFLAGS) $(CFLAGS) $(SANITIZERS) -MMD -MP
@@ -58,10 +58,13 @@ SERVICE = $(call objects,$(call sources,service))
 LIBCHAT = $(call objects,$(call sources,clients/libchat))
 CLIENTS = $(call objects,$(call sources,clients))
 BENCH = $(call objects,$(call sources,clients/bench))
-GATEWAY = $(call objects,$(call sources,clients/gateway))
+GATEWAY = $(call objects,$(call sources,clients/gateway)) $(BUILD)/generated/web_files_table.o
+# What the gateway shows: embedded into it, so that it needs no files beside it.
+WEB_FILES = $(sort $(wildcard clients/gateway/web/*) $(wildcard clients/gateway/openapi.json))
 LIBRARY = $(BUILD)/libchatall.a
 
-MAINS = $(wildcard store/*_main.c service/*_main.c clients/*_main.c clients/bench/*_main.c)
+MAINS = $(wildcard store/*_main.c service/*_main.c clients/*_main.c clients/bench/*_main.c \
+	clients/gateway/*_main.c)
 PROGRAMS = $(patsubst %_main.c,$(BUILD)/bin/%,$(notdir $(MAINS)))
 TEST_SOURCES = $(wildcard tests/unit/*.c)
 TEST_HELPERS = $(call objects,$(filter-out tests/unit/test_%,$(TEST_SOURCES)))
@@ -129,6 +132,10 @@ $(BUILD)/pic/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC)$(COMPILE) $(WARNINGS) -fPIC -fvisibility=hidden -c -o $@ $<
 
+# Named after the list of files, so that one more or less is noticed.
+$(BUILD)/generated/web_files_table.c: clients/gateway/embed.sh $(WEB_FILES) | $(GENERATED)
+	$(call say,EMBED)clients/gateway/embed.sh $(WEB_FILES) >$@
+
 # The client library. Its parts become one object for the static one, so that what is hidden can be
 # made local: a program's own functions may then have the same names.
 $(BUILD)/lib/$(SONAME): $(LIBCHAT_PIC)
@@ -147,13 +154,16 @@ $(BUILD)/lib/libchat.a: $(LIBCHAT_PIC)
 # Linking: each program gets its room and the rooms that this one may use, and no others.
 define link
 @mkdir -p $(@D)
-$(call say,LINK)$(LINK) -o $@ $(filter %.o %.a,$^) $(test_library) $(LIBRARIES)
+$(call say,LINK)$(LINK) -o $@ $(filter %.o %.a,$^) $(more_libraries) $(LIBRARIES)
 endef
 $(BUILD)/bin/%: $(BUILD)/service/%_main.o $(SERVICE) $(STORE) $(PROTO) $(BASE)
 	$(link)
 $(BUILD)/bin/%: $(BUILD)/store/%_main.o $(STORE) $(PROTO) $(BASE)
 	$(link)
 $(BUILD)/bin/%: $(BUILD)/clients/%_main.o $(CLIENTS) $(LIBCHAT) $(PROTO) $(BASE)
+	$(link)
+$(BUILD)/bin/chat-gateway: more_libraries = $(GATEWAY_LIBRARIES)
+$(BUILD)/bin/%: $(BUILD)/clients/gateway/%_main.o $(GATEWAY) $(LIBCHAT) $(PROTO) $(BASE)
 	$(link)
 $(BUILD)/bin/%: $(BUILD)/clients/bench/%_main.o $(BENCH) $(CLIENTS) $(LIBCHAT) $(PROTO) $(BASE)
 	$(link)
@@ -162,7 +172,7 @@ $(BUILD)/bin/%: $(BUILD)/clients/bench/%_main.o $(BENCH) $(CLIENTS) $(LIBCHAT) $
 $(LIBRARY): $(BASE) $(PROTO) $(STORE) $(SERVICE) $(LIBCHAT) $(CLIENTS) $(BENCH) $(GATEWAY)
 	@rm -f $@
 	$(call say,AR)ar rcs $@ $^
-$(BUILD)/tests/unit/test_%: test_library = -lcmocka $(GATEWAY_LIBRARIES)
+$(BUILD)/tests/unit/test_%: more_libraries = -lcmocka $(GATEWAY_LIBRARIES)
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_HELPERS) $(LIBRARY)
 	$(link)
 

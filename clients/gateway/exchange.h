@@ -52,7 +52,7 @@ void exchange_each_argument(const struct exchange *exchange,
  * characters but tabs, and may be no UTF-8.
  */
 const char *exchange_header(const struct exchange *exchange, const char *name);
-/* NULL and 0 when there is none. Followed by a NUL that does not count. */
+/* NULL and 0 when there is none. */
 const char *exchange_body(const struct exchange *exchange, size_t *size);
 /* The client's address without its port, as text: that of the connection, or what a trusted proxy
  * (--trusted-proxies) says it is. */

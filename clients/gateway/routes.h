@@ -14,8 +14,7 @@ enum route_flags {
     ROUTE_OPEN = 0,           /* for everybody: neither identity nor limits */
     ROUTE_GUARDED = 1 << 0,   /* the guard (gateway.h) is asked first */
     ROUTE_WEBSOCKET = 1 << 1, /* only as a WebSocket handshake, which has been checked */
-    ROUTE_CORS = 1 << 2,      /* pages of --cors-origin may call it */
-    ROUTE_LIMITED = 1 << 3,   /* not guarded, but still asks the guard's `admit` */
+    ROUTE_LIMITED = 1 << 2,   /* not guarded, but still asks the guard's `admit` */
 };
 
 struct route {
@@ -23,8 +22,6 @@ struct route {
     const char *path;   /* all of it */
     const char *name;   /* for metrics, logs and ids of errors: "Send" */
     unsigned flags;
-    /* Whether the body may be there; its size is limited by --max-body-bytes. */
-    bool takes_body;
     void (*handle)(struct exchange *exchange);
 };
 
