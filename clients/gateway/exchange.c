@@ -270,6 +270,7 @@ static const struct {
     {406, "Not Acceptable"},
     {408, "Request Timeout"},
     {409, "Conflict"},
+    {410, "Gone"},
     {413, "Content Too Large"},
     {414, "URI Too Long"},
     {415, "Unsupported Media Type"},
@@ -286,7 +287,7 @@ static const struct {
     {507, "Insufficient Storage"},
 };
 
-static const char *status_text(int code)
+const char *exchange_status_text(int code)
 {
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         if (statuses[i].code == code)
@@ -313,8 +314,9 @@ struct shared_bytes *exchange_make_head(struct exchange *exchange, int code,
     size_t size = HEAD_BYTES_MAX + exchange->fields.size;
     struct shared_bytes *bytes = shared_bytes_make(size + room);
     char *out = (char *)bytes->data;
-    int used = snprintf(out, size, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s", code, status_text(code),
-                        http_server_date(exchange->connection->server), common_fields, policy);
+    int used =
+        snprintf(out, size, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s", code, exchange_status_text(code),
+                 http_server_date(exchange->connection->server), common_fields, policy);
 
     if (content_type != NULL)
         used += snprintf(out + used, size - (size_t)used, "Content-Type: %s\r\n", content_type);
@@ -431,7 +433,7 @@ void exchange_fail(struct exchange *exchange, int code, const char *id, const ch
     error.id = (char *)(uintptr_t)id;
     error.code = code;
     error.detail = detail.detail;
-    error.status = (char *)(uintptr_t)status_text(code);
+    error.status = (char *)(uintptr_t)exchange_status_text(code);
     if (jsonpb_print(&error.base, &text) != 0)
         abort();
     exchange_reply(exchange, &(struct exchange_answer){.code = code,

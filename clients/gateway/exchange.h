@@ -86,6 +86,9 @@ void exchange_reply(struct exchange *exchange, const struct exchange_answer *ans
 void exchange_fail(struct exchange *exchange, int code, const char *id, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* "Not Found" for 404. */
+const char *exchange_status_text(int code);
+
 /* See above. Called at most once, and not from within any function of this header. */
 void exchange_on_gone(struct exchange *exchange, void (*gone)(void *data), void *data);
 

@@ -1,8 +1,9 @@
 /* The parts with a life of their own, in the order in which they start. */
 #include "clients/gateway/gateway.h"
+#include "clients/gateway/hub_part.h"
 
 const struct gateway_part *const gateway_parts[] = {
-    NULL, /* the end */
+    &hub_part, NULL, /* the end */
 };
 
 const size_t gateway_part_count = sizeof gateway_parts / sizeof gateway_parts[0] - 1;

@@ -137,6 +137,8 @@ void websocket_read(struct websocket *websocket, const char *bytes, size_t size)
 void websocket_drained(struct websocket *websocket);
 /* Once a tick: pings, deadlines. */
 void websocket_tick(struct websocket *websocket, uint64_t now_ms);
+/* The client has read nothing for too long: says so, for when it reads again. */
+void websocket_stalled(struct websocket *websocket);
 /* The connection is gone: tells, and frees it. */
 void websocket_ended(struct websocket *websocket);
 

@@ -161,19 +161,31 @@ void http_server_remove(struct http_server *server, struct http_connection *conn
 
 /* ---- Time ---- */
 
+static bool has_stalled(const struct http_server *server, const struct transport *transport,
+                        uint64_t now_ms)
+{
+    return transport->pending > 0 &&
+           now_ms > transport->progress_ms + server->gateway->settings->write_timeout_ms;
+}
+
 static void look_at(struct http_server *server, struct http_connection *connection, uint64_t now_ms)
 {
     const struct transport *transport = &connection->transport;
 
     if (transport->closing)
         return;
-    if (transport->pending > PENDING_BYTES_MAX ||
-        (transport->pending > 0 &&
-         now_ms > transport->progress_ms + server->gateway->settings->write_timeout_ms)) {
+    if (transport->pending > PENDING_BYTES_MAX) {
         server->counts.timed_out++;
         http_connection_close(connection);
     } else if (connection->deadline_ms != 0 && now_ms >= connection->deadline_ms) {
         http_connection_timed_out(connection);
+    } else if (has_stalled(server, transport, now_ms)) {
+        if (connection->websocket != NULL) {
+            websocket_stalled(connection->websocket);
+        } else {
+            server->counts.timed_out++;
+            http_connection_close(connection);
+        }
     } else if (connection->websocket != NULL) {
         websocket_tick(connection->websocket, now_ms);
     }

@@ -1,5 +1,7 @@
 #include "clients/gateway/routes.h"
 
+#include "clients/gateway/connect.h"
+#include "clients/gateway/events.h"
 #include "clients/gateway/http_calls.h"
 #include <string.h>
 
@@ -8,6 +10,8 @@ static const struct route table[] = {
     {"POST", "/chat/Send", "Send", ROUTE_GUARDED, http_calls_send},
     {"POST", "/chat/History", "History", ROUTE_GUARDED, http_calls_history},
     {"GET", "/chat/History", "History", ROUTE_GUARDED, http_calls_history},
+    {"GET", "/chat/Connect", "Connect", ROUTE_GUARDED | ROUTE_WEBSOCKET, connect_handle},
+    {"GET", "/chat/Events", "Events", ROUTE_GUARDED, events_handle},
     {"GET", "/healthz", "healthz", ROUTE_OPEN, http_calls_healthz},
 };
 #define ROUTE_COUNT (sizeof table / sizeof table[0])

@@ -11,6 +11,7 @@
  */
 #include "clients/gateway/websocket.h"
 
+#include "base/log.h"
 #include "clients/gateway/cors.h"
 #include "clients/gateway/http_connection.h"
 #include <openssl/evp.h>
@@ -382,4 +383,14 @@ void websocket_tick(struct websocket *websocket, uint64_t now_ms)
     } else if (now_ms >= websocket->next_ping_ms) {
         ping(websocket, now_ms);
     }
+}
+
+void websocket_stalled(struct websocket *websocket)
+{
+    if (websocket->closing || websocket->ended)
+        return;
+    http_server_tally(websocket->connection->server)->timed_out++;
+    LOG_INFO("websocket.slow", log_text("address", websocket->connection->address),
+             log_u64("pending_bytes", websocket_pending(websocket)));
+    websocket_close(websocket, WEBSOCKET_POLICY, "what was sent has not been read for too long");
 }

@@ -6,6 +6,7 @@
  * told from the frame's declared length before any of it is kept (1009); a message that is begun
  * and not ended within --body-timeout-ms (1008); binary messages (1003); a ping every
  * --ping-interval-ms, and an end when two of them went by in which nothing came from the client;
+ * an end with 1008 for a client that has read nothing of what waits for it for --write-timeout-ms;
  * the close handshake, which the client has 5 seconds for; 1001 for all when the gateway stops.
  *
  * Threads: the loop's. A websocket is valid until `closed`, which comes exactly once, never from

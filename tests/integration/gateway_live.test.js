@@ -1,0 +1,457 @@
+'use strict';
+// Watching chats through the gateway: history and what comes live, once each and in order, over
+// everything that can end a connection.
+
+const assert = require('node:assert/strict');
+const { after, before, describe, test } = require('node:test');
+const { World, eventually, inParallel, within } = require('./harness');
+const {
+  EventStream, Gateway, connect, eventSubscriptions, refusedHandshake,
+} = require('./live');
+
+const NO_CHAT = '00000000-0000-4000-8000-000000000000';
+const texts = (messages) => messages.map((message) => message.text);
+
+describe('a chat through the gateway', () => {
+  let world;
+  let gateway;
+  let client;
+  let chats = 0;
+
+  before(async () => {
+    world = await World.start({ broker: { http_port: -1 } });
+    gateway = await Gateway.start(world);
+    client = await world.client();
+  });
+  after(async () => {
+    if (gateway) await gateway.stop();
+    if (world) await world.close();
+  });
+
+  // A new chat with so many messages, "1", "2", ….
+  async function makeChat(count = 0) {
+    const chatId = await client.chat('John', 'Barry', `test ${++chats}`);
+    await say(chatId, 1, count);
+    return chatId;
+  }
+
+  async function say(chatId, first, last) {
+    for (let i = first; i <= last; i++) {
+      await client.Send({ chat_id: chatId, user_id: 'John', text: String(i) });
+    }
+  }
+
+  test('shows history and then what comes', async () => {
+    const chatId = await makeChat(5);
+    const socket = await connect(gateway, { chat_id: chatId, user_id: 'John', from_seq: 1 });
+    const events = await EventStream.open(gateway, { chat_id: chatId, from_seq: 1 });
+    await socket.untilLive();
+    await events.untilLive();
+    assert.deepEqual(socket.frames, ['message', 'message', 'message', 'message', 'message', 'live']);
+    await say(chatId, 6, 9);
+    await socket.untilShown(9);
+    await events.untilShown(9);
+    const { messages } = await client.History({ chat_id: chatId, from_seq: 1 }, { json: true });
+    assert.deepEqual(socket.messages, messages);
+    assert.deepEqual(events.messages, messages);
+    assert.deepEqual(socket.lives, [{ head_seq: 5 }]);
+    assert.deepEqual(events.lives, [{ head_seq: 5 }]);
+    assert.equal(events.headers.get('content-type'), 'text/event-stream');
+    assert.equal(events.headers.get('cache-control'), 'no-store');
+    assert.ok(events.retry > 0);
+    assert.equal((await socket.end()).code, 1005);
+    await events.end();
+  });
+
+  test('starts with what comes next when no seq is given', async () => {
+    const chatId = await makeChat(3);
+    const socket = await connect(gateway, { chat_id: chatId, user_id: 'John' });
+    const zero = await connect(gateway, { chat_id: chatId, user_id: 'John', from_seq: 0 }, { from: 4 });
+    const events = await EventStream.open(gateway, { chat_id: chatId });
+    await Promise.all([socket.untilLive(), zero.untilLive(), events.untilLive()]);
+    assert.equal(events.lastId, '3');
+    await say(chatId, 4, 5);
+    for (const watcher of [socket, zero, events]) {
+      await watcher.untilShown(5);
+      assert.deepEqual(texts(watcher.messages), ['4', '5']);
+    }
+    await Promise.all([socket.end(), zero.end(), events.end()]);
+  });
+
+  test('resumes from Last-Event-ID rather than from from_seq', async () => {
+    const chatId = await makeChat(4);
+    const events = await EventStream.open(gateway, { chat_id: chatId, from_seq: 1 }, {
+      from: 3, headers: { 'last-event-id': '2' },
+    });
+    await events.untilShown(4);
+    assert.deepEqual(texts(events.messages), ['3', '4']);
+    await events.end();
+  });
+
+  test('a stream that was cut off before anything was said resumes from where it began', async () => {
+    const chatId = await makeChat(2);
+    const events = await EventStream.open(gateway, { chat_id: chatId });
+    await events.until('there is an id', () => events.lastId !== undefined);
+    await events.end();
+    await say(chatId, 3, 3);
+    const again = await EventStream.open(gateway, { chat_id: chatId }, {
+      from: 3, headers: { 'last-event-id': events.lastId },
+    });
+    await again.untilShown(3);
+    await again.end();
+  });
+
+  test('acknowledges what is sent and shows it to everybody, the sender included', async () => {
+    const chatId = await makeChat();
+    const john = await connect(gateway, { chat_id: chatId, user_id: 'John', from_seq: 1 });
+    const barry = await connect(gateway, { chat_id: chatId, user_id: 'Barry', from_seq: 1 });
+    john.send({ client_id: 'c1', subject: 'Hello', text: 'Hey Barry' });
+    await barry.untilShown(1);
+    barry.send({ text: 'Hey John' });
+    await john.untilShown(2);
+    john.send({ client_id: 'c1', subject: 'Hello', text: 'Hey Barry' });
+    await john.until('it is acknowledged again', () => john.acks.length === 2);
+    await barry.until('it is acknowledged', () => barry.acks.length === 1);
+    assert.deepEqual(john.acks, [
+      { client_id: 'c1', seq: 1, duplicate: false }, { client_id: 'c1', seq: 1, duplicate: true },
+    ]);
+    assert.equal(barry.acks[0].seq, 2);
+    assert.equal(barry.acks[0].client_id, barry.messages[1].client_id);
+    for (const socket of [john, barry]) {
+      assert.deepEqual(socket.messages.map(({ user_id, subject, text }) => [user_id, subject, text]), [
+        ['John', 'Hello', 'Hey Barry'], ['Barry', '', 'Hey John'],
+      ]);
+      assert.deepEqual(socket.errors, []);
+      await socket.end();
+    }
+  });
+
+  test('stores the messages of one connection in the order in which they were sent', async () => {
+    const chatId = await makeChat();
+    const socket = await connect(gateway, { chat_id: chatId, user_id: 'John', from_seq: 1 });
+    const other = await connect(gateway, { chat_id: chatId, user_id: 'Barry', from_seq: 1 });
+    for (let i = 0; i < 50; i++) {
+      socket.send({ client_id: `s${i}`, text: `s${i}` });
+      other.send({ client_id: `o${i}`, text: `o${i}` });
+    }
+    await socket.untilShown(100);
+    await socket.until('all is acknowledged', () => socket.acks.length === 50);
+    for (const [letter, sender] of [['s', socket], ['o', other]]) {
+      const own = texts(socket.messages).filter((text) => text.startsWith(letter));
+      assert.deepEqual(own, Array.from({ length: 50 }, (_, i) => `${letter}${i}`));
+      await sender.until('all is acknowledged', () => sender.acks.length === 50);
+      assert.deepEqual(sender.acks.map((ack) => ack.client_id), own);
+      await sender.end();
+    }
+  });
+
+  test('refuses what does not fit, says why, and goes on', async () => {
+    const chatId = await makeChat();
+    const socket = await connect(gateway, { chat_id: chatId, user_id: 'John', from_seq: 1 });
+    const cases = [
+      ['{"text":', 400, 'chat.Send.Malformed', undefined],
+      ['[]', 400, 'chat.Send.Malformed', undefined],
+      [{ text: 'a', txet: 'b' }, 400, 'chat.Send.Malformed', undefined, /txet/],
+      [{ client_id: 'u', text: 'a', user_id: 'Barry' }, 400, 'chat.Send.Malformed', 'u', /user_id/],
+      [{ text: 'a', chatId }, 400, 'chat.Send.Malformed', undefined, /chat_id/],
+      [{ client_id: 'n', text: 'a\u0000b' }, 400, 'chat.Send.InvalidText', 'n'],
+      [{ client_id: 'm' }, 400, 'chat.Send.MissingText', 'm'],
+      [{ client_id: 'x\u0007', text: 'a' }, 400, 'chat.Send.InvalidClientID', 'x\u0007'],
+      [{ client_id: 'l', text: 'a'.repeat(70000) }, 413, 'chat.Send.TooLarge', 'l'],
+      [{ client_id: 'r', text: 'first' }],
+      [{ client_id: 'r', text: 'second' }, 409, 'chat.Send.ClientIDReused', 'r'],
+    ];
+    for (const [frame, code, id, clientId, detail] of cases) {
+      socket.errors.length = 0;
+      socket.acks.length = 0;
+      socket.send(frame);
+      await socket.until('there is an answer', () => socket.errors.length + socket.acks.length > 0);
+      if (!code) continue;
+      assert.deepEqual(socket.acks, [], JSON.stringify(frame).slice(0, 100));
+      const [error] = socket.errors;
+      assert.deepEqual([error.code, error.id, error.client_id], [code, id, clientId]);
+      assert.ok(error.detail.length > 0 && error.status.length > 0);
+      if (detail) assert.match(error.detail, detail);
+    }
+    await socket.end();
+    const { messages } = await client.History({ chat_id: chatId });
+    assert.deepEqual(texts(messages), ['first']);
+  });
+
+  test('refuses more messages under way than it holds, and loses none that it took', async () => {
+    const chatId = await makeChat();
+    const socket = await connect(gateway, { chat_id: chatId, user_id: 'John', from_seq: 1 });
+    world.chatd.signal('SIGSTOP');
+    try {
+      for (let i = 0; i < 70; i++) socket.send({ client_id: `c${i}`, text: `c${i}` });
+      await socket.until('some are refused', () => socket.errors.length === 6);
+    } finally {
+      world.chatd.signal('SIGCONT');
+    }
+    assert.deepEqual(socket.errors.map((error) => [error.code, error.id, error.client_id]),
+      [64, 65, 66, 67, 68, 69].map((i) => [503, 'chat.Send.Overloaded', `c${i}`]));
+    await socket.until('the others are acknowledged', () => socket.acks.length === 64);
+    await socket.untilShown(64);
+    assert.deepEqual(texts(socket.messages), Array.from({ length: 64 }, (_, i) => `c${i}`));
+    await socket.end();
+  });
+
+  test('says what is wrong with a chat or a place in it', async () => {
+    const chatId = await makeChat(2);
+    const cases = [
+      [{ chat_id: NO_CHAT }, 404, 'InvalidChatID'],
+      [{ chat_id: 'none' }, 404, 'InvalidChatID'],
+      [{ chat_id: chatId, from_seq: 4 }, 400, 'InvalidRange'],
+    ];
+    for (const [fields, code, reason] of cases) {
+      const stream = await EventStream.open(gateway, fields);
+      assert.deepEqual([stream.status, stream.error.code, stream.error.id],
+        [code, code, `chat.Events.${reason}`]);
+      const socket = await connect(gateway, { user_id: 'John', ...fields });
+      const { code: closeCode, reason: closeReason } = await within(socket.closed, 'the end');
+      assert.deepEqual([closeCode, closeReason], [4000 + code, `chat.Connect.${reason}`]);
+      assert.deepEqual([socket.errors[0].code, socket.errors[0].id], [code, `chat.Connect.${reason}`]);
+    }
+  });
+
+  test('refuses arguments that are none', async () => {
+    const chatId = await makeChat();
+    const cases = [
+      [{}, 'MissingChatID'],
+      [{ chat_id: chatId, from_seq: 'x' }, 'Malformed'],
+      [{ chat_id: chatId, from_seq: '-1' }, 'Malformed'],
+      [{ chat_id: chatId, from_seq: '18446744073709551616' }, 'Malformed'],
+      [{ chat_id: chatId, before_seq: '1' }, 'Malformed'],
+    ];
+    for (const [fields, reason] of cases) {
+      const stream = await EventStream.open(gateway, fields);
+      assert.deepEqual([stream.status, stream.error.id], [400, `chat.Events.${reason}`]);
+      const { status, body } = await refusedHandshake(gateway, { user_id: 'John', ...fields });
+      assert.deepEqual([status, body.id], [400, `chat.Connect.${reason}`]);
+    }
+    const { status, body } = await refusedHandshake(gateway, { chat_id: chatId });
+    assert.deepEqual([status, body.id], [400, 'chat.Connect.MissingUserID']);
+    const stream = await EventStream.open(gateway, { chat_id: chatId }, {
+      headers: { 'last-event-id': 'x' },
+    });
+    assert.deepEqual([stream.status, stream.error.id], [400, 'chat.Events.Malformed']);
+  });
+
+  test('keeps namespaces apart', async () => {
+    const chatId = await makeChat(1);
+    const other = await client.New({ user_ids: ['John'] }, { ns: 'other' });
+    const stream = await EventStream.open(gateway, { chat_id: chatId, namespace: 'other' });
+    assert.equal(stream.status, 404);
+    const socket = await connect(gateway, {
+      chat_id: other.chat_id, user_id: 'John', namespace: 'other', from_seq: 1,
+    });
+    socket.send({ client_id: 'c', text: 'there' });
+    await socket.untilShown(1);
+    const { messages } = await client.History({ chat_id: other.chat_id }, { ns: 'other' });
+    assert.deepEqual(texts(messages), ['there']);
+    await socket.end();
+  });
+
+  test('200 watchers of a chat are one subscription, which goes when they have left', async () => {
+    const chatId = await makeChat(3);
+    const subject = `chat.events.default.${chatId}`;
+    const count = async () => (await eventSubscriptions(world.broker)).filter((s) => s === subject).length;
+    const watchers = await inParallel(200, 20, (i) => (i % 4 === 0
+      ? EventStream.open(gateway, { chat_id: chatId, from_seq: 1 + (i % 3) })
+      : connect(gateway, { chat_id: chatId, user_id: `u${i}`, from_seq: 1 + (i % 3) })));
+    await Promise.all(watchers.map((watcher) => watcher.untilLive()));
+    assert.equal(await count(), 1);
+    await say(chatId, 4, 10);
+    await Promise.all(watchers.map((watcher) => watcher.untilShown(10)));
+    await Promise.all(watchers.map((watcher) => watcher.end()));
+    await eventually('the subscription is gone', async () => (await count()) === 0);
+  });
+
+  test('reads a long history at the pace of its reader, without a gap to what comes meanwhile', async () => {
+    const chatId = await makeChat();
+    const long = 'x'.repeat(2000);
+    await inParallel(1500, 50, (i) => client.Send({
+      chat_id: chatId, user_id: 'John', client_id: `c${i}`, text: `${i} ${long}`,
+    }));
+    const socket = await connect(gateway, { chat_id: chatId, user_id: 'John', from_seq: 1 });
+    await socket.untilShown(10);
+    socket.socket.pause();
+    await say(chatId, 1501, 1520);
+    socket.socket.resume();
+    await socket.untilShown(1520);
+    await socket.untilLive();
+    await socket.end();
+  });
+});
+
+describe('the gateway through thick and thin', () => {
+  async function rig(args, broker) {
+    const world = await World.start({ broker: broker || {} });
+    const gateway = await Gateway.start(world, args);
+    const client = await world.client();
+    const chatId = await client.chat('John', 'Barry');
+    return { world, gateway, client, chatId };
+  }
+
+  // Sends until it is told to stop; what is acknowledged is counted.
+  function sendOn(client, chatId) {
+    const sender = { acknowledged: 0, going: true };
+    sender.done = (async () => {
+      for (let i = 0; sender.going; i++) {
+        await client.sendUntilAcknowledged({
+          chat_id: chatId, user_id: 'John', client_id: `c${i}`, text: `${i}`,
+        });
+        sender.acknowledged++;
+      }
+    })();
+    sender.stop = async () => {
+      sender.going = false;
+      await sender.done;
+      return sender.acknowledged;
+    };
+    return sender;
+  }
+
+  for (const who of ['chatd', 'broker']) {
+    test(`goes on where it was after kill -9 of the ${who}`, async () => {
+      const { world, gateway, client, chatId } = await rig();
+      try {
+        const socket = await connect(gateway, { chat_id: chatId, user_id: 'Barry', from_seq: 1 });
+        const events = await EventStream.open(gateway, { chat_id: chatId, from_seq: 1 });
+        await socket.untilLive();
+        const sender = sendOn(client, chatId);
+        for (let round = 1; round <= 2; round++) {
+          const seen = socket.next;
+          await socket.untilShown(seen + 20);
+          if (who === 'chatd') {
+            await world.chatd.kill();
+            await world.chatd.start();
+          } else {
+            await world.broker.stop('SIGKILL');
+            await world.broker.start();
+          }
+        }
+        const seen = socket.next;
+        await socket.untilShown(seen + 20, 60000);
+        socket.send({ client_id: 'mine', text: 'mine' });
+        await socket.until('it is acknowledged', () => socket.acks.length === 1, 60000);
+        const count = (await sender.stop()) + 1;
+        await socket.untilShown(count, 60000);
+        await events.untilShown(count, 60000);
+        await socket.end();
+        await events.end();
+      } finally {
+        await gateway.stop();
+        await world.close();
+      }
+    });
+  }
+
+  test('a client resumes after kill -9 of the gateway', async () => {
+    const { world, gateway, client, chatId } = await rig();
+    try {
+      const sender = sendOn(client, chatId);
+      let next = 1;
+      let lastId;
+      for (let round = 1; round <= 3; round++) {
+        const socket = await connect(gateway, { chat_id: chatId, user_id: 'Barry', from_seq: next });
+        const events = await EventStream.open(gateway, { chat_id: chatId, from_seq: 1 }, {
+          from: lastId === undefined ? 1 : Number(lastId) + 1,
+          headers: lastId === undefined ? {} : { 'last-event-id': lastId },
+        });
+        await socket.untilShown(next + 20);
+        await events.untilShown(next + 20);
+        await gateway.kill();
+        await within(socket.closed, 'the end of the WebSocket');
+        await within(events.done, 'the end of the stream');
+        ({ next } = socket);
+        ({ lastId } = events);
+        socket.check();
+        events.check();
+        await gateway.start();
+      }
+      const count = await sender.stop();
+      const socket = await connect(gateway, { chat_id: chatId, user_id: 'Barry', from_seq: next });
+      await socket.untilShown(count);
+      await socket.end();
+    } finally {
+      await gateway.stop();
+      await world.close();
+    }
+  });
+
+  test('says that it stops, and ends by itself', async () => {
+    const { world, gateway, chatId } = await rig();
+    try {
+      const socket = await connect(gateway, { chat_id: chatId, user_id: 'John' });
+      const events = await EventStream.open(gateway, { chat_id: chatId });
+      await socket.untilLive();
+      await events.untilLive();
+      await gateway.stop();
+      assert.equal((await within(socket.closed, 'the end of the WebSocket')).code, 1001);
+      await within(events.done, 'the end of the stream');
+      assert.equal(events.brokenBy, undefined);
+    } finally {
+      await world.close();
+    }
+  });
+
+  test('a reader that does not read is closed with 1008, and resumes without a gap', async () => {
+    const { world, gateway, client, chatId } = await rig(['--write-timeout-ms', '1500']);
+    try {
+      const slow = await connect(gateway, { chat_id: chatId, user_id: 'Barry', from_seq: 1 });
+      const quick = await connect(gateway, { chat_id: chatId, user_id: 'John', from_seq: 1 });
+      await slow.untilLive();
+      slow.socket.pause();
+      const text = 'x'.repeat(60000);
+      let sent = 0;
+      const stuck = () => gateway.program.lines.some((line) => line.includes('event=websocket.slow'));
+      await eventually('the reader has been given up', async () => {
+        await inParallel(10, 10, () => client.Send({ chat_id: chatId, user_id: 'John', text }));
+        sent += 10;
+        return stuck();
+      }, 60000);
+      await quick.untilShown(sent);
+      slow.socket.resume();
+      assert.equal((await within(slow.closed, 'the end of the slow one')).code, 1008);
+      slow.check();
+      assert.ok(slow.next <= sent, 'it has missed some');
+      const again = await connect(gateway, { chat_id: chatId, user_id: 'Barry', from_seq: slow.next });
+      await again.untilShown(sent);
+      await again.end();
+      await quick.end();
+    } finally {
+      await gateway.stop();
+      await world.close();
+    }
+  });
+
+  test('a peer that does not answer pings is closed, one that does is not', async () => {
+    const { world, gateway, chatId } = await rig(['--ping-interval-ms', '300']);
+    try {
+      const deaf = await connect(gateway, { chat_id: chatId, user_id: 'John' }, { autoPong: false });
+      const alive = await connect(gateway, { chat_id: chatId, user_id: 'Barry' });
+      let pings = 0;
+      alive.socket.on('ping', () => pings++);
+      await within(deaf.closed, 'the end of the deaf one');
+      await alive.until('it is pinged on', () => pings > 5);
+      assert.equal(alive.close_code, undefined);
+      await alive.end();
+    } finally {
+      await gateway.stop();
+      await world.close();
+    }
+  });
+
+  test('comments keep a quiet stream open', async () => {
+    const { world, gateway, chatId } = await rig(['--ping-interval-ms', '200']);
+    try {
+      const events = await EventStream.open(gateway, { chat_id: chatId });
+      await events.until('there are comments', () => events.comments >= 3);
+      await events.end();
+    } finally {
+      await gateway.stop();
+      await world.close();
+    }
+  });
+});
