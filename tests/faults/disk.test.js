@@ -72,7 +72,8 @@ describe('a disk that is full at any moment', { timeout: 3600000 }, () => {
       t.diagnostic(`${ROUNDS} rounds: ${Object.entries(tally).map(([what, count]) => `${count} ${what}`).join(', ')}; `
         + `writes resumed after ${resumed[resumed.length >> 1]} ms (median), ${resumed.at(-1)} ms (slowest)`);
       t.diagnostic(String(judge));
-      assert.ok(resumed[resumed.length >> 1] < 1000, 'they resume within a second');
+      // In the short form, other tests run at the same time.
+      if (LONG) assert.ok(resumed[resumed.length >> 1] < 1000, 'they resume within a second');
     } finally {
       await killAll();
       disk.close();
@@ -110,11 +111,10 @@ describe('a call that fails', { timeout: 7200000 }, () => {
     }
     // Whatever failed: as long as it is there, it answers what is read.
     if (chatd.program.running) {
-      await judge.check(client, { timeout: 2000 }).catch(async (error) => {
-        if (!isPassing(error)) throw error;
-        await pause(100);
-        assert.equal(chatd.program.running, false, `History: ${error.message}`);
+      const reading = judge.check(client).catch((error) => {
+        if (!isPassing(error) || chatd.program.running) throw error;
       });
+      await Promise.race([reading, chatd.program.exited]);
     }
     return chatd.program.stop('SIGTERM');
   }
@@ -193,39 +193,69 @@ describe('a slow disk', { timeout: 120000 }, () => {
     removeDirectory(directory);
   });
 
-  test(`${SYNC_MS} ms for a sync: History is answered meanwhile, and batches grow`, async (t) => {
-    const chatd = world.makeChatd({ dataDirectory: path.join(directory, 'data'), environment: shim.environment });
+  async function start(timeout, args = []) {
+    const chatd = world.makeChatd({ dataDirectory: path.join(directory, 'data'), environment: shim.environment, args });
     await chatd.start();
     const judge = new Judge();
     const client = await world.client();
-    const load = await new Load(judge, [await world.connect()], { width: 200, sizes: [300], timeout: () => 10000 }).start();
+    const load = await new Load(judge, [await world.connect()], { width: 200, sizes: [300], timeout: () => timeout }).start();
     await load.further(1000);
+    const figures = async () => JSON.parse((await client.connection.request('$SRV.STATS.chat', '', { timeout: 20000 })).string())
+      .endpoints.find(({ name }) => name === 'Send').data;
+    const finish = async () => {
+      shim.set({ syncDelayUs: 0 });
+      await load.stop();
+      await judge.checkAll(client);
+      await chatd.stop();
+    };
+    return { judge, client, load, figures, finish };
+  }
+
+  test('while a sync lasts, History is answered, and what waits goes into one batch', async (t) => {
+    const { judge, client, load, figures, finish } = await start(120000, ['--settle-ms=3600000']);
+    shim.set({ syncDelayUs: 600e6 });
+    await eventually('a sync is held', () => shim.get('syncs') > shim.get('syncsDone'));
+    await eventually('Sends wait for it', async () => (await figures()).requests_in_flight > 150);
+    // All of these while one sync lasts; at first, one may still end that was not held.
+    for (let done = -1; done !== shim.get('syncsDone');) {
+      done = shim.get('syncsDone');
+      for (const chat of judge.chats.values()) {
+        for (let i = 0; i < 10; i++) await client.History({ chat_id: chat.id, limit: 20 });
+      }
+    }
+    const first = await figures();
+    load.pause();
+    shim.set({ syncDelayUs: 0 });
+    await eventually('they are answered', async () => (await figures()).requests_in_flight === 0);
+    const last = await figures();
+    load.resume();
+    await finish();
+    const commands = last.commands - first.commands;
+    const batches = last.batches - first.batches;
+    t.diagnostic(`${first.requests_in_flight} waited: ${commands} commands in ${batches} batches`);
+    assert.ok(commands > 150 && commands / batches > 30);
+  });
+
+  // With nothing else on the machine, its figures are those that count.
+  test(`${SYNC_MS} ms for each sync: latency of History, size of batches`, { skip: !LONG && 'in the long form' }, async (t) => {
+    const { judge, client, figures, finish } = await start(10000);
     shim.set({ syncDelayUs: SYNC_MS * 1000 });
     await pause(SYNC_MS * 2);
-    const figures = async () => JSON.parse((await client.connection.request('$SRV.STATS.chat', '', { timeout: 5000 })).string())
-      .endpoints.find(({ name }) => name === 'Send').data;
     const first = await figures();
     const [chat] = judge.chats.values();
     const took = [];
-    let whilePending = 0;
-    const until = Date.now() + 2000;
+    const until = Date.now() + 5000;
     while (Date.now() < until) {
       const began = performance.now();
-      const before = shim.get('syncsDone');
       await client.History({ chat_id: chat.id, limit: 20 });
       took.push(performance.now() - began);
-      if (shim.get('syncs') > shim.get('syncsDone') && shim.get('syncsDone') === before) whilePending++;
       await pause(2);
     }
     const last = await figures();
-    shim.set({ syncDelayUs: 0 });
-    await load.stop();
-    await judge.checkAll(client);
-    await chatd.stop();
+    await finish();
     took.sort((a, b) => a - b);
     const batch = (last.commands - first.commands) / (last.batches - first.batches);
-    t.diagnostic(`${took.length} times History: median ${took[took.length >> 1].toFixed(1)} ms, 99 of 100 within ${took[Math.floor(took.length * 0.99)].toFixed(1)} ms; ${whilePending} of them within one sync; ${batch.toFixed(0)} commands in a batch`);
-    assert.ok(whilePending > took.length / 2, 'replies arrive while a sync is pending');
+    t.diagnostic(`${took.length} times History: median ${took[took.length >> 1].toFixed(1)} ms, 99 of 100 within ${took[Math.floor(took.length * 0.99)].toFixed(1)} ms; ${batch.toFixed(0)} commands in a batch`);
     assert.ok(took[took.length >> 1] < SYNC_MS / 2);
     assert.ok(batch > 50, 'what waits goes into one batch');
   });

@@ -162,18 +162,21 @@ class Judge {
 
   // --- checking ---
 
-  // Reads what has come since the last time; with `all`, everything.
+  // Reads what has come since the last time; with `all`, everything: up to the head that is seen
+  // first, so that it ends however much is sent meanwhile.
   async check(client, { all = false, timeout = 20000 } = {}) {
     for (const chat of this.chats.values()) {
       if (all) chat.read = 0;
       const lastKnown = chat.messages.length - 1;
-      for (let more = true; more;) {
+      let head = Infinity;
+      for (let more = true; more && chat.read < head;) {
         const reply = await client.call('History', { chat_id: chat.id, from_seq: chat.read + 1, limit: 1000 }, { timeout });
         if (reply.error && reply.error.code === 404) this.verdict(`chat ${chat.id} was acknowledged, and is not there: lost`);
         if (reply.error) this.verdict(`History of chat ${chat.id}: ${reply.error.code} ${reply.error.id}`);
         const page = this.page(chat, reply, chat.read + 1, lastKnown);
         if (page.more && page.next === chat.read + 1) this.verdict(`History of chat ${chat.id}: an empty page, and more`);
         chat.read = page.next - 1;
+        head = Math.min(head, reply.value.head_seq);
         ({ more } = page);
       }
       if (chat.read < lastKnown) this.verdict(`chat ${chat.id} ends with seq ${chat.read}, and seq ${lastKnown} was acknowledged: lost`);

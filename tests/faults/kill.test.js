@@ -54,6 +54,7 @@ describe('kill -9', { timeout: 3600000 }, () => {
     }
 
     for (let round = 1; round <= ROUNDS; round++) {
+      await load.further(10);
       await pause(random.upTo(150));
       if (random() < 0.25) await killStopping();
       else {

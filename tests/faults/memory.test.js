@@ -80,11 +80,11 @@ describe('an allocation that fails', { timeout: 3600000 }, () => {
   }
 
   // 'yes', 'no' (it has ended), or 'deaf': it is there and does not answer.
-  async function isAlive() {
+  async function isAlive(patience) {
     return eventually('it answers or ends', async () => {
       if (!chatd.program.running) return 'no';
       return await call('New', { user_ids: ['alive?'] }) ? 'yes' : null;
-    }, 5000).catch(() => 'deaf');
+    }, patience).catch(() => 'deaf');
   }
 
   async function endOfLife(what) {
@@ -116,7 +116,7 @@ describe('an allocation that fails', { timeout: 3600000 }, () => {
         shim.set({ allocations: 0, allocationsFailed: 0, allocationFailCount: together, allocationFailAt: at, allocationsWatched: 1 });
         await workload();
         shim.set({ allocationsWatched: 0 });
-        const alive = await isAlive();
+        const alive = await isAlive(together > 1 ? 5000 : 30000);
         if (alive === 'yes') {
           ends['went on']++;
         } else if (alive === 'deaf' && together > 1) {

@@ -60,6 +60,7 @@ describe('power loss', { timeout: 3600000 }, () => {
       await chatd.start();
       await load.start();
       for (let round = 1; round <= ROUNDS; round++) {
+        await load.further(10);
         await pause(20 + random.upTo(250));
         await cut(disk, chatd, tally);
         // Sometimes it goes once more while it starts.

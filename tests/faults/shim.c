@@ -213,8 +213,9 @@ static int sync_fd(enum shim_call call, int fd, long number)
     if (!ours)
         return (int)syscall(number, fd);
     INCREMENT(syncs);
-    if (SHARED(sync_delay_us) != 0)
-        usleep((useconds_t)SHARED(sync_delay_us));
+    /* In small steps: setting it to 0 lets go at once. */
+    for (uint64_t waited_us = 0; waited_us < SHARED(sync_delay_us); waited_us += 1000)
+        usleep(1000);
     if (SHARED(drop_syncs) == 0)
         result = (int)syscall(number, fd);
     INCREMENT(syncs_done);

@@ -287,7 +287,7 @@ describe('chat-bench --verify', { timeout: 120000 }, () => {
         return keep(log, stored);
       },
     });
-    const args = ['send', '--chats=1', '--count=40', '--outstanding=8', '--warmup-ms=0', '--timeout-ms=300', '--json', '--namespace=lies'];
+    const args = ['send', '--chats=1', '--count=40', '--outstanding=8', '--warmup-ms=0', '--timeout-ms=2000', '--json', '--namespace=lies'];
     try {
       const report = JSON.parse((await bench(world.broker.url, args)).stdout);
       assert.deepEqual(report.errors_by_code, { 503: 10, timeout: 10, 'bad-reply': 10 });

@@ -151,7 +151,7 @@ describe('chat connect', { timeout: 120000 }, () => {
       await new Promise((resolve) => setTimeout(resolve, 200));
       assert.equal(session.child.exitCode, null, 'it waits');
       session.child.kill('SIGINT');
-      const { code, stderr } = await within(session.ended, 'the end', 5000);
+      const { code, stderr } = await within(session.ended, 'the end');
       assert.equal(code, 1);
       assert.match(stderr, /the outcome of line 1 is unknown.*--client_id=/);
       assert.match(stderr, /line 2 was not sent/);
@@ -201,6 +201,7 @@ describe('a broker that does not permit everything', { timeout: 60000 }, () => {
   test('is told by name, at once', async () => {
     const chat = await client.chat('permissions');
     const words = [`--chat_id=${chat}`, '--user_id=u'];
+    const patient = '--timeout-ms=600000'; // Whoever waits for that does not end in time.
     for (const [args, reason] of [
       [['connect', ...words, ...as('deaf')], /does not permit to hear the chat's events: .*chat\.events\.default/i],
       [['connect', ...words, ...as('unanswered')], /does not permit it: .*subscribe to _INBOX\./i],
@@ -208,16 +209,14 @@ describe('a broker that does not permit everything', { timeout: 60000 }, () => {
       [['history', `--chat_id=${chat}`, ...as('unanswered')], /does not permit it: .*subscribe to _INBOX\./i],
       [['history', `--chat_id=${chat}`, '--user=all', '--password=wrong'], /does not let us in .*--password/is],
     ]) {
-      const started = Date.now();
       // The input stays open: its end must not be the reason.
-      const child = spawnChat(args, { CHAT_NATS_URL: world.broker.url });
+      const child = spawnChat([...args, patient], { CHAT_NATS_URL: world.broker.url });
       const errors = [];
       child.stderr.on('data', (chunk) => errors.push(chunk));
       child.stdout.resume();
       const [code] = await within(once(child, 'close'), 'the end');
       assert.equal(code, 1, args.join(' '));
       assert.match(Buffer.concat(errors).toString(), reason);
-      assert.ok(Date.now() - started < 2500, `${args.join(' ')} took ${Date.now() - started} ms`);
     }
     assert.deepEqual((await client.History({ chat_id: chat })).messages, []);
     // Who may only read can do that.

@@ -10,15 +10,20 @@ const { range } = require('./client');
 describe('a flood', { timeout: 90000 }, () => {
   for (const requests of [1, 16]) {
     test(`with --max-requests=${requests}: everything is answered, with a result or 503`, async () => {
-      const world = await World.start({ args: [`--max-requests=${requests}`] });
+      const world = await World.start({ args: [`--max-requests=${requests}`], broker: { write_deadline: '"60s"' } });
       try {
         const client = await world.client();
         const chat = await client.chat('flood');
         const clients = await inParallel(4, 4, () => world.client());
         const total = scaled(8000);
-        const replies = await Promise.all(range(0, total - 1).map((i) => clients[i % 4].call('Send', {
+        // Stopped, it finds all of them at once when it goes on.
+        world.chatd.signal('SIGSTOP');
+        const asked = Promise.all(range(0, total - 1).map((i) => clients[i % 4].call('Send', {
           chat_id: chat, user_id: 'u', client_id: `${i}`, text: `${i}`,
-        }, { json: i % 7 === 0, timeout: 30000 })));
+        }, { json: i % 7 === 0, timeout: 60000 })));
+        await Promise.all(clients.map((each) => each.connection.flush()));
+        world.chatd.signal('SIGCONT');
+        const replies = await asked;
         const refused = range(0, total - 1).filter((i) => replies[i].error);
         for (const i of refused) replies[i].refused(503, 'chat.Send.Overloaded');
         assert.ok(refused.length > 0, 'some were refused');

@@ -135,7 +135,7 @@ describe('a broker with a small maximum payload', { timeout: 60000 }, () => {
               const fields = { chat_id: chat, user_id: 'u', client_id: `${json}${filler}${size}`, text: filler.repeat(size) };
               let reply;
               try {
-                reply = await client.call('Send', fields, { json, timeout: 5000 });
+                reply = await client.call('Send', fields, { json });
               } catch (error) {
                 // The request itself is more than this broker carries: the client does not send it.
                 assert.equal(error.code, 'MAX_PAYLOAD_EXCEEDED', `${size} bytes: ${error}`);
@@ -190,7 +190,7 @@ describe('a broker with a small maximum payload', { timeout: 60000 }, () => {
       world.broker.settings = { max_payload: 64 * 1024 };
       await world.broker.start();
       await world.chatd.start();
-      const reader = await world.client({ timeout: 5000 });
+      const reader = await world.client();
       for (const json of [false, true]) {
         const reading = reader.with({ json });
         assert.equal((await reading.History({ chat_id: chat, from_seq: 1, limit: 1 })).messages[0].text, 'small');

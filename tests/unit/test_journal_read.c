@@ -311,7 +311,7 @@ static void test_beside(void **state)
     pthread_t thread;
 
     assert_int_equal(pthread_create(&thread, NULL, append_and_release, &race), 0);
-    while (whole < 40 || atomic_load(&race.durable_lsn) < 8000) {
+    while (whole < 20 || atomic_load(&race.durable_lsn) < 8000) {
         whole += read_once(&race);
         if (now_s() - began_s > DEADLINE_S)
             fail_msg("%u whole readings of %llu records in %d s", whole,
