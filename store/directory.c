@@ -1,5 +1,6 @@
 #include "store/directory.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -42,6 +43,18 @@ static int locked_by_another(const char *path, int descriptor, struct store_fail
                       path, holder[0] != '\0' ? ", pid " : "", holder);
 }
 
+/* Where nothing can be written, what is there is locked as it is, for who only reads: the file, or
+ * the directory itself, since a backup has no such file. */
+static int open_lock(const char *path, const char *name)
+{
+    int descriptor = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (descriptor >= 0 || errno != EROFS)
+        return descriptor;
+    descriptor = open(name, O_RDONLY | O_CLOEXEC);
+    return descriptor >= 0 ? descriptor : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 int directory_lock(const char *path, struct store_failure *failure)
 {
     char name[PATH_MAX];
@@ -52,7 +65,7 @@ int directory_lock(const char *path, struct store_failure *failure)
                           strerror(errno));
     if ((size_t)snprintf(name, sizeof name, "%s/lock", path) >= sizeof name)
         return store_fail(failure, STORE_IO, "the name of data directory %s is too long", path);
-    descriptor = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    descriptor = open_lock(path, name);
     if (descriptor < 0)
         return store_fail(failure, STORE_IO, "cannot open %s: %s", name, strerror(errno));
     if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
@@ -69,6 +82,52 @@ int directory_lock(const char *path, struct store_failure *failure)
 void directory_unlock(int descriptor)
 {
     close(descriptor);
+}
+
+static bool is_there(const char *path, const char *name)
+{
+    char full[PATH_MAX];
+    struct stat status;
+
+    snprintf(full, sizeof full, "%s/%s", path, name);
+    return stat(full, &status) == 0 || errno != ENOENT;
+}
+
+static bool has_segments(const char *path)
+{
+    char journal[PATH_MAX];
+    const struct dirent *entry;
+    DIR *directory;
+    bool found = false;
+
+    snprintf(journal, sizeof journal, "%s/journal", path);
+    directory = opendir(journal);
+    while (directory != NULL && !found && (entry = readdir(directory)) != NULL)
+        found = strstr(entry->d_name, ".seg") != NULL;
+    if (directory != NULL)
+        closedir(directory);
+    return found;
+}
+
+int directory_check_database(const char *path, struct store_failure *failure)
+{
+    if (is_there(path, "chats.mdb") || !has_segments(path))
+        return 0;
+    return store_fail(failure, STORE_CORRUPT,
+                      "data directory %s has a journal and no chats.mdb: nothing was changed; "
+                      "restore the directory from a backup, or give an empty one to begin anew",
+                      path);
+}
+
+int directory_check_journal(const char *path, struct store_failure *failure)
+{
+    if (is_there(path, "journal"))
+        return 0;
+    return store_fail(failure, STORE_CORRUPT,
+                      "data directory %s has a chats.mdb and no journal, which had the newest "
+                      "messages: nothing was changed; put it back or restore the directory from a "
+                      "backup; to go on without what it held, make %s/journal, empty",
+                      path, path);
 }
 
 uint64_t directory_free_bytes(const char *path)

@@ -13,6 +13,16 @@
 int directory_lock(const char *path, struct store_failure *failure);
 void directory_unlock(int descriptor);
 
+/*
+ * What is left of a store that lacks its database or its journal must not be taken for a whole one:
+ * messages that were acknowledged would be missing, and nothing would say so. The first is to be
+ * asked before the database is opened, which would make one; the second before the journal is, of a
+ * database that has settled something. A journal that is an empty directory passes: whoever makes
+ * it has given up what was in it. Return 0 or STORE_CORRUPT with `failure`.
+ */
+int directory_check_database(const char *path, struct store_failure *failure);
+int directory_check_journal(const char *path, struct store_failure *failure);
+
 /* Bytes that are free for us on the directory's file system; UINT64_MAX when that is unknown. */
 uint64_t directory_free_bytes(const char *path);
 

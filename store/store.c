@@ -163,11 +163,17 @@ static int open_files(struct store *store, struct store_opened *opened,
                                               .map_bytes = store->options.map_bytes,
                                               .check = store->options.check};
     struct database_meta meta;
-    int status = database_open_with(&store->database, &database, failure);
+    int status = directory_check_database(store->directory, failure);
 
+    if (status == 0)
+        status = database_open_with(&store->database, &database, failure);
     if (status != 0)
         return status;
     database_read_meta(store->database, &meta);
+    if (meta.settled_lsn > 0)
+        status = directory_check_journal(store->directory, failure);
+    if (status != 0)
+        goto err_after_database;
     status = state_init(&store->state, &meta, store->options.chat_cache_bytes_max);
     if (status != 0) {
         store_fail(failure, status, "out of memory while opening %s", store->directory);

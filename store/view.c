@@ -115,6 +115,8 @@ static int read_journal(struct view *view, struct journal_image **image,
     struct database_meta meta;
     int rc = read_meta(view, &meta, failure);
 
+    if (rc == 0 && meta.settled_lsn > 0)
+        rc = directory_check_journal(view->directory, failure);
     if (rc != 0)
         return rc;
     snprintf(directory, sizeof directory, "%s/journal", view->directory);

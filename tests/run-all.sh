@@ -13,6 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 THREADED='^tests/unit/test_(journal|database|store|state|tail|settle|loop|service)[a-z0-9_]*\.c$'
 
 use_own_tmpdir
+trap 'end_meanwhile; rm -rf "$TMPDIR"' EXIT
 export CHAT_TEST_RESULTS=$TMPDIR/results
 : >"$CHAT_TEST_RESULTS"
 
@@ -37,6 +38,30 @@ step() {
     echo "-- $((SECONDS - started)) s"
 }
 
+# Starts something beside the steps that follow: they mostly wait for disks and answers, and it takes
+# what time of the processors they leave. finish_meanwhile shows it and counts its results.
+meanwhile() {
+    local name=$1
+    shift
+    CHAT_TEST_RESULTS=$TMPDIR/$name.results setsid nice -n 19 "$@" \
+        >"$TMPDIR/$name.log" 2>&1 </dev/null &
+    background=$!
+}
+
+finish_meanwhile() {
+    local name=$1 status=0
+    wait "$background" || status=$?
+    background=
+    cat "$TMPDIR/$name.log"
+    cat "$TMPDIR/$name.results" >>"$CHAT_TEST_RESULTS" 2>/dev/null
+    return "$status"
+}
+
+# It is a process group of its own, so that it can be ended with all that it has started.
+end_meanwhile() {
+    [[ -z ${background:-} ]] || kill -- "-$background" 2>/dev/null
+}
+
 build() {
     quiet_make "$@" all unit-programs && record 1 0 0 "build $*"
 }
@@ -59,12 +84,13 @@ step "simulation, address and undefined sanitizers" \
     env CHAT_SIMULATION_STEPS=1000000 make -s --no-print-directory "${sanitized[@]}" simulation
 step "simulation finds mutants" quiet_make CC=gcc simulation-mutants
 # A first look here, a minute each in continuous integration.
-step "fuzz targets" env FUZZ_SECONDS="${FUZZ_SECONDS:-$([[ -n ${CI:-} ]] && echo 60 || echo 5)}" \
+meanwhile fuzz env FUZZ_SECONDS="${FUZZ_SECONDS:-$([[ -n ${CI:-} ]] && echo 60 || echo 5)}" \
     make -s --no-print-directory -j "$(nproc)" fuzz
 step "integration and interop tests" quiet_make CC=gcc integration
 step "integration and interop tests, address and undefined sanitizers" \
     quiet_make "${sanitized[@]}" integration
 step "fault tests" quiet_make CC=gcc faults FAULTS=short
+step "fuzz targets, since the integration tests" finish_meanwhile fuzz
 step "lint" quiet_make CC=gcc lint
 step "options in the README" quiet_make CC=gcc check-readme
 

@@ -43,7 +43,7 @@ install_modules || fail "npm ci failed in tests/"
 use_own_tmpdir
 set_sanitizer_options
 status=0
-without_address_randomization timeout -k 30 "${CHAT_TEST_TIMEOUT_S:-600}" node --test \
+without_address_randomization timeout -k 30 "${CHAT_TEST_TIMEOUT_S:-900}" node --test \
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter=tap --test-reporter-destination="$TMPDIR/report.tap" \
     "${files[@]}" </dev/null || status=$?

@@ -3,6 +3,7 @@
 // (damage.c), and some times with the whole program. What is damaged is refused and named, or it
 // does no harm; no wrong byte is ever served.
 
+const { isDeepStrictEqual } = require('node:util');
 const { after, before, describe, test } = require('node:test');
 const { spawnSync } = require('node:child_process');
 const { World, makeDirectory, removeDirectory } = require('../integration/harness');
@@ -89,6 +90,31 @@ describe('chatd on damaged files', { timeout: 3600000 }, () => {
     }
     return refusals;
   }
+
+  const contents = (folder) => Object.fromEntries(fs.readdirSync(folder, { recursive: true })
+    .filter((name) => name !== 'lock' && !name.endsWith('-lock') && fs.statSync(path.join(folder, name)).isFile())
+    .map((name) => [name, fs.readFileSync(path.join(folder, name), 'latin1')]));
+
+  test('half a store is refused, and left as it is', async () => {
+    for (const [gone, left] of [['chats.mdb', /a journal and no chats\.mdb/], ['journal', /a chats\.mdb and no journal/]]) {
+      fs.rmSync(dataDirectory(), { recursive: true, force: true });
+      fs.cpSync(original(), dataDirectory(), { recursive: true });
+      fs.rmSync(path.join(dataDirectory(), gone), { recursive: true });
+      const found = contents(dataDirectory());
+      const chatd = world.makeChatd({ dataDirectory: dataDirectory() });
+      chatd.spawn();
+      assert.deepEqual(await chatd.program.exited, { code: 1, signal: null });
+      assert.match(chatd.log.at(-1).detail, left);
+      assert.ok(isDeepStrictEqual(contents(dataDirectory()), found), 'nothing was changed');
+      world.chatds.pop();
+    }
+    // Who makes an empty one means it.
+    fs.mkdirSync(path.join(dataDirectory(), 'journal'));
+    const chatd = world.makeChatd({ dataDirectory: dataDirectory() });
+    await chatd.start();
+    await chatd.kill();
+    world.chatds.pop();
+  });
 
   test(`${STARTS} starts: no wrong byte, no crash, no hang, and the log says what is damaged`, async (t) => {
     const random = seeded(t);

@@ -7,7 +7,7 @@ const nats = require('nats');
 const { World } = require('./harness');
 const { encode, METHODS } = require('./client');
 
-describe('Chat-User', { timeout: 60000 }, () => {
+describe('Chat-User', { timeout: 300000 }, () => {
   let world;
   let plain;
   before(async () => {

@@ -32,7 +32,7 @@ async function bench(url, args, { onStart } = {}) {
   }
 }
 
-describe('chat-bench', { timeout: 180000 }, () => {
+describe('chat-bench', { timeout: 300000 }, () => {
   let world;
   let client;
   before(async () => {
@@ -182,7 +182,7 @@ describe('chat-bench', { timeout: 180000 }, () => {
 });
 
 // A service that lies, played by the test: chat-bench must notice.
-describe('chat-bench --verify', { timeout: 120000 }, () => {
+describe('chat-bench --verify', { timeout: 300000 }, () => {
   const { METHODS, decode, encode } = require('./client');
   let world;
   before(async () => { world = await World.start({ chatd: false }); });

@@ -8,7 +8,7 @@ const { World, eventually, inParallel } = require('./harness');
 const { range } = require('./client');
 const { Load } = require('./load');
 
-describe('the broker', { timeout: 90000 }, () => {
+describe('the broker', { timeout: 300000 }, () => {
   let world;
   before(async () => { world = await World.start(); });
   after(() => world && world.close());
@@ -81,7 +81,7 @@ describe('the broker', { timeout: 90000 }, () => {
   });
 });
 
-describe('a broker that does not permit requests', { timeout: 60000 }, () => {
+describe('a broker that does not permit requests', { timeout: 300000 }, () => {
   const settings = (subjects) => ({
     authorization: `{ users: [
       { user: callers, password: callers },

@@ -365,6 +365,10 @@ describe('chat-store', { timeout: 300000 }, () => {
         for (const message of messages) assert.equal(message.id, whole.get(`${message.chat_id} ${message.seq}`));
         const there = new Set(messages.map((message) => message.id));
         for (const message of load.acknowledged.slice(0, acknowledged)) assert.ok(there.has(message.id), `seq ${message.seq}`);
+        // Over all chats, too: a worker sends the next message when the one before is acknowledged.
+        const turns = new Map();
+        for (const { user_id, client_id } of messages) turns.set(user_id, [...(turns.get(user_id) || []), Number(client_id.split('/')[1])]);
+        for (const [worker, sent] of turns) assert.deepEqual(sent.sort((a, b) => a - b), range(0, sent.length - 1), worker);
       }
       // The last one serves.
       const { target } = backups.at(-1);

@@ -6,7 +6,7 @@ const { after, before, describe, test } = require('node:test');
 const { World, Broker, eventually, runChat, startChat, within } = require('./harness');
 const { decode, METHODS, seqs } = require('./client');
 
-describe('the command line', { timeout: 120000 }, () => {
+describe('the command line', { timeout: 300000 }, () => {
   let world;
   let client;
   let chat;

@@ -8,7 +8,7 @@ const { World, eventually, scaled, spawnChat, within } = require('./harness');
 const { decode, METHODS, range } = require('./client');
 const { Session } = require('./session');
 
-describe('chat connect', { timeout: 120000 }, () => {
+describe('chat connect', { timeout: 300000 }, () => {
   let world;
   let client;
   let sessions = [];
@@ -181,7 +181,7 @@ describe('chat connect', { timeout: 120000 }, () => {
   });
 });
 
-describe('a broker that does not permit everything', { timeout: 60000 }, () => {
+describe('a broker that does not permit everything', { timeout: 300000 }, () => {
   let world;
   let client;
   before(async () => {

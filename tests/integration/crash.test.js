@@ -9,7 +9,7 @@ const { World, eventually, inParallel } = require('./harness');
 const { range } = require('./client');
 const { Load } = require('./load');
 
-describe('kill -9', { timeout: 120000 }, () => {
+describe('kill -9', { timeout: 300000 }, () => {
   let world;
   let client;
   before(async () => {

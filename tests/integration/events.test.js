@@ -6,7 +6,7 @@ const { after, before, describe, test } = require('node:test');
 const { World, eventually, inParallel } = require('./harness');
 const { decode, encode, Message, METHODS, range, rawFields, seqs } = require('./client');
 
-describe('events', { timeout: 60000 }, () => {
+describe('events', { timeout: 300000 }, () => {
   let world;
   let client;
   let listener;

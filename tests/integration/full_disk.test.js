@@ -10,7 +10,7 @@ const { range, seqs } = require('./client');
 
 const DISK = '384m';
 
-describe('a full disk', { timeout: 90000 }, () => {
+describe('a full disk', { timeout: 300000 }, () => {
   let world;
   let client;
   let disk;

@@ -20,7 +20,7 @@ function model(head, from, before, limit) {
 const MAX64 = '18446744073709551615';
 const number = (value) => Number(value);
 
-describe('History', { timeout: 60000 }, () => {
+describe('History', { timeout: 300000 }, () => {
   let world;
   let client;
   before(async () => {

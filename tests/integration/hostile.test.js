@@ -57,7 +57,7 @@ const text = (number, value) => field(number, 2, varint(Buffer.byteLength(value)
 const unknownFields = (size) => Buffer.alloc(size, bytes(0x78, 0x01)); // Field 15, a varint, and again.
 const groups = (depth) => Buffer.concat([Buffer.alloc(depth, 0x7b), Buffer.alloc(depth, 0x7c)]);
 
-describe('hostile requests', { timeout: 120000 }, () => {
+describe('hostile requests', { timeout: 300000 }, () => {
   let world;
   let client;
   let chat;

@@ -18,7 +18,7 @@ function run(command, args, options = {}) {
   return done.stdout;
 }
 
-describe('the client library', { timeout: 120000 }, () => {
+describe('the client library', { timeout: 300000 }, () => {
   let world;
   let directory;
   let source;

@@ -8,7 +8,7 @@ const { range } = require('./client');
 
 const KIB = 1024;
 
-describe('what is valid is kept as it is', { timeout: 60000 }, () => {
+describe('what is valid is kept as it is', { timeout: 300000 }, () => {
   let world;
   let client;
   let chat;

@@ -6,7 +6,7 @@ const { after, before, describe, test } = require('node:test');
 const { World, inParallel } = require('./harness');
 const { range } = require('./client');
 
-describe('New', { timeout: 60000 }, () => {
+describe('New', { timeout: 300000 }, () => {
   let world;
   let client;
   before(async () => {

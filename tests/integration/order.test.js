@@ -11,7 +11,7 @@ const EACH = scaled(1000);
 const TOTAL = CLIENTS * EACH;
 const LIMITS = [1, 7, 50, 1000];
 
-describe(`${CLIENTS} clients send ${EACH} messages each to one chat`, { timeout: 120000 }, () => {
+describe(`${CLIENTS} clients send ${EACH} messages each to one chat`, { timeout: 300000 }, () => {
   let world;
   let chat;
   let reader;

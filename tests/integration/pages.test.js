@@ -38,7 +38,7 @@ async function walk(client, chat, total, { backward, limit, maxPayload, checkTex
   return pages;
 }
 
-describe(`${scaled(1000)} messages of 64 KiB`, { timeout: 120000 }, () => {
+describe(`${scaled(1000)} messages of 64 KiB`, { timeout: 300000 }, () => {
   test('come back in several pages, both ways, in both encodings', async () => {
     const world = await World.start();
     try {
@@ -69,7 +69,7 @@ describe(`${scaled(1000)} messages of 64 KiB`, { timeout: 120000 }, () => {
   });
 });
 
-describe('characters that JSON writes in six bytes', { timeout: 60000 }, () => {
+describe('characters that JSON writes in six bytes', { timeout: 300000 }, () => {
   test('make JSON pages shorter, not too large', async () => {
     const world = await World.start();
     try {
@@ -90,7 +90,7 @@ describe('characters that JSON writes in six bytes', { timeout: 60000 }, () => {
   });
 });
 
-describe('a broker with a small maximum payload', { timeout: 60000 }, () => {
+describe('a broker with a small maximum payload', { timeout: 300000 }, () => {
   for (const [kib, count] of [[128, 40], [64, 40]]) {
     test(`${kib} KiB: pages fit`, async () => {
       const world = await World.start({ broker: { max_payload: kib * 1024 } });

@@ -7,7 +7,7 @@ const { after, before, describe, test } = require('node:test');
 const { World, eventually } = require('./harness');
 const { encode, METHODS, range } = require('./client');
 
-describe('reply subjects', { timeout: 60000 }, () => {
+describe('reply subjects', { timeout: 300000 }, () => {
   let world;
   let client;
   let chat;

@@ -9,7 +9,7 @@ const { range } = require('./client');
 
 const FURTHER = scaled(100000);
 
-describe('Send', { timeout: 120000 }, () => {
+describe('Send', { timeout: 300000 }, () => {
   let world;
   let client;
   before(async () => {

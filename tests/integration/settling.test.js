@@ -13,7 +13,7 @@ const ARGS = [
   '--journal-segment-bytes=1MiB', '--journal-segments=2',
 ];
 
-describe('settling all the time', { timeout: 120000 }, () => {
+describe('settling all the time', { timeout: 300000 }, () => {
   test('retries, pages and new messages at once: one message each, no gap', async () => {
     const world = await World.start({ args: ARGS });
     try {

@@ -8,7 +8,7 @@ const { World, inParallel, within } = require('./harness');
 const { range } = require('./client');
 const { Load } = require('./load');
 
-describe('shutting down', { timeout: 90000 }, () => {
+describe('shutting down', { timeout: 300000 }, () => {
   let world;
   let client;
   before(async () => {

@@ -17,7 +17,7 @@ function checkMessage(message, expected, sentAtMs, startedMs) {
   assert.ok(Math.abs(sentAtMs - startedMs) < 60000, `sent_at is now, not ${sentAtMs}`);
 }
 
-describe('the example of the earlier service', { timeout: 60000 }, () => {
+describe('the example of the earlier service', { timeout: 300000 }, () => {
   let world;
   before(async () => { world = await World.start(); });
   after(() => world && world.close());

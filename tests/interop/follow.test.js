@@ -14,7 +14,7 @@ const { Load } = require('../integration/load');
 
 const chat = protobuf.loadSync(path.join(ROOT, 'proto/chat.proto')).lookup('chat');
 
-describe('following by the recipe', { timeout: 120000 }, () => {
+describe('following by the recipe', { timeout: 300000 }, () => {
   let directory;
   let follow;
   let world;

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
 const { World } = require('../integration/harness');
 
-describe('JSON', { timeout: 60000 }, () => {
+describe('JSON', { timeout: 300000 }, () => {
   let world;
   let binary;
   let client;

@@ -11,7 +11,7 @@ const all = async (iterator) => {
   return found;
 };
 
-describe('the service API', { timeout: 60000 }, () => {
+describe('the service API', { timeout: 300000 }, () => {
   let world;
   let client;
   let services;
