@@ -1,14 +1,15 @@
 /*
- * Connections to the broker on one loop, for the load generator and for the responder: set up as
- * the service sets up its own, so that neither has an advantage.
+ * Connections to the broker on one loop, for the load generator and for the responder: libchat's,
+ * without its calls, which would cost more than what is to be measured.
  *
- * Messages come from a synchronous subscription that is emptied right after the loop has polled.
- * All functions are for the loop's thread; links_open and links_close block for a moment.
+ * They come back by themselves when they are lost; what was under way is not answered then. All
+ * functions are for the loop's thread; links_open and links_close run the loop until they are done.
  */
 #ifndef CLIENTS_BENCH_BENCH_LINK_H
 #define CLIENTS_BENCH_BENCH_LINK_H
 
 #include "base/options.h"
+#include "clients/libchat/connection.h"
 #include <nats/nats.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -28,40 +29,46 @@ struct link_settings {
     const char *tls_key_file;
 };
 
+struct links;
+
 struct link {
-    natsConnection *connection;
-    natsSubscription *subscription;
+    struct links *links;
+    struct connection *connection;
+    struct connection_subscription subscription;
     char inbox[LINK_INBOX_BYTES]; /* what replies' subjects begin with, and a dot behind it */
+    char subject[LINK_INBOX_BYTES + 2];
 };
 
 struct links {
     uv_loop_t *loop;
     size_t count;
     struct link *links; /* owned */
-    natsOptions *options;
-    uint64_t nobody;
+
+    /* Its own. */
+    FILE *err;
+    size_t up;   /* connections that are or have been there */
+    size_t open; /* that have not been closed */
+    bool failed; /* and it has been said */
+};
+
+/* What is received; `receive` borrows the message. */
+struct link_subject {
+    const char *subject; /* NULL: an inbox for each link; otherwise in the queue group `q` */
+    void *data;
+    void (*receive)(void *data, natsMsg *message);
+    void (*no_responders)(
+        void *data); /* nobody listened to a request; to which, is not known. Or NULL */
 };
 
 /*
- * Opens `count` connections. With `subject` NULL each of them subscribes to an inbox of its own;
- * otherwise to `subject`, in the queue group `q`. Returns 0, or -1 with a line on `err`; then there
- * is nothing to close.
+ * Opens `count` connections, each subscribed to `subject`, which may go. Returns 0, or -1 with a
+ * line on `err`; then there is nothing to close. `err` is borrowed until links_close: what is lost
+ * or not permitted later is said there, once.
  */
 int links_open(struct links *links, uv_loop_t *loop, const struct link_settings *settings,
-               size_t count, const char *subject, FILE *err);
+               size_t count, const struct link_subject *subject, FILE *err);
 
-/*
- * Hands on what has been read; `receive` borrows the message. Returns how many there were. The
- * broker's word that nobody listens to a request is not among them: the library keeps it from a
- * synchronous subscription, with the subject that would say which request it was; `nobody` counts
- * these.
- */
-size_t links_drain(struct links *links, void (*receive)(void *data, natsMsg *message), void *data);
-
-/* Closes the connections and runs the loop until their handles are gone. */
+/* Closes the connections and runs the loop until they are gone. */
 void links_close(struct links *links);
-
-/* Ends the library's threads, at the end of the program. */
-void links_end_library(void);
 
 #endif

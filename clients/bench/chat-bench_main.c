@@ -190,7 +190,6 @@ static int run_workload(bool compare, int argc, char **argv)
             status = run_prepared(&settings, engine, compare);
             engine_close(engine);
         }
-        links_end_library();
     }
     bench_settings_free(&settings);
     return status;

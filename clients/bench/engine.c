@@ -44,7 +44,7 @@ struct slot {
     struct engine_request request;
     enum slot_state state;
     uint32_t generation;
-    natsConnection *connection;
+    struct connection *connection;
     char *token; /* within `reply` */
     char reply[LINK_INBOX_BYTES + TOKEN_BYTES];
 };
@@ -67,8 +67,8 @@ struct engine {
     bool dry; /* the source had no more when it was asked last */
     bool interrupted;
     unsigned ticks;
+    uint64_t nobody; /* requests that nobody listened to, since the last tick */
 
-    uv_check_t check;
     uv_timer_t timer;
     uv_signal_t interrupt;
     uv_signal_t terminate;
@@ -165,8 +165,8 @@ static void send_request(struct engine *engine, struct slot *slot,
     put_digits(slot->token + TOKEN_DIGITS, slot->generation);
     slot->state = SLOT_WAITING;
     engine->waiting++;
-    if (natsConnection_PublishRequest(slot->connection, message->subject, slot->reply,
-                                      message->bytes, (int)message->size) != NATS_OK)
+    if (connection_publish(slot->connection, message->subject, slot->reply, NULL, message->bytes,
+                           message->size) != NATS_OK)
         fail(engine, slot, now_ns, ENGINE_NOT_SENT);
 }
 
@@ -244,21 +244,21 @@ static void receive(void *data, natsMsg *message)
                                        (size_t)natsMsg_GetDataLength(message));
     if (code != 0) {
         fail(engine, slot, now_ns, code);
-        return;
+    } else {
+        engine->waiting--;
+        slot->state = SLOT_IDLE;
+        engine->idle[engine->idle_count++] = (uint32_t)(slot - engine->slots);
+        fill(engine, now_ns);
     }
-    engine->waiting--;
-    slot->state = SLOT_IDLE;
-    engine->idle[engine->idle_count++] = (uint32_t)(slot - engine->slots);
-    fill(engine, now_ns);
+    if (engine->waiting == 0)
+        go_on(engine, now_ns);
 }
 
-static void on_check(uv_check_t *check)
+static void on_no_responders(void *data)
 {
-    struct engine *engine = check->data;
+    struct engine *engine = data;
 
-    if (links_drain(&engine->links, receive, engine) > 0 && engine->source != NULL &&
-        engine->waiting == 0)
-        go_on(engine, engine_now_ns());
+    engine->nobody++;
 }
 
 /* ---- Time ---- */
@@ -284,19 +284,19 @@ static void time_out(struct engine *engine, uint64_t now_ns)
 }
 
 /*
- * Nobody listened to so many requests, and the library does not say to which. They are most likely
+ * Nobody listened to so many requests, and it is not known to which. They are most likely
  * the ones under way, since the others are answered; should it meet one that is answered after all,
  * the other will time out in its place.
  */
 static void miss_responders(struct engine *engine, uint64_t now_ns)
 {
-    for (uint32_t i = 0; engine->links.nobody > 0 && i < engine->pace.outstanding; i++) {
+    for (uint32_t i = 0; engine->nobody > 0 && i < engine->pace.outstanding; i++) {
         if (engine->slots[i].state != SLOT_WAITING)
             continue;
         fail(engine, &engine->slots[i], now_ns, ENGINE_NO_RESPONDERS);
-        engine->links.nobody--;
+        engine->nobody--;
     }
-    engine->links.nobody = 0;
+    engine->nobody = 0;
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -443,9 +443,6 @@ static void watch_signal(struct engine *engine, uv_signal_t *handle, int number)
 
 static void start_handles(struct engine *engine)
 {
-    uv_check_init(&engine->loop, &engine->check);
-    engine->check.data = engine;
-    uv_check_start(&engine->check, on_check);
     uv_timer_init(&engine->loop, &engine->timer);
     engine->timer.data = engine;
     uv_timer_start(&engine->timer, on_tick, TICK_MS, TICK_MS);
@@ -469,6 +466,8 @@ int engine_open(struct engine **result, const struct link_settings *settings, si
                 size_t outstanding_max, FILE *err)
 {
     struct engine *engine = calloc(1, sizeof *engine);
+    const struct link_subject inbox = {
+        .data = engine, .receive = receive, .no_responders = on_no_responders};
 
     if (engine == NULL || uv_loop_init(&engine->loop) != 0) {
         fputs("chat-bench: out of memory\n", err);
@@ -476,7 +475,7 @@ int engine_open(struct engine **result, const struct link_settings *settings, si
         return -1;
     }
     engine->wake_file = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (links_open(&engine->links, &engine->loop, settings, connections, NULL, err) != 0) {
+    if (links_open(&engine->links, &engine->loop, settings, connections, &inbox, err) != 0) {
         free_engine(engine);
         return -1;
     }
@@ -493,7 +492,6 @@ int engine_open(struct engine **result, const struct link_settings *settings, si
 
 void engine_close(struct engine *engine)
 {
-    uv_close((uv_handle_t *)&engine->check, NULL);
     uv_close((uv_handle_t *)&engine->timer, NULL);
     uv_close((uv_handle_t *)&engine->wake, NULL);
     uv_close((uv_handle_t *)&engine->interrupt, NULL);

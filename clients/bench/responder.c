@@ -2,8 +2,7 @@
  * The replies are made at the start, one for each method. A request is answered with the bytes that
  * its method has, whatever it holds: nothing is read of it but its subject and its reply subject.
  *
- * "ready" takes a round trip to the broker, after which it knows the subscription. That blocks, and
- * a thread of the pool does it while the loop goes on.
+ * "ready" takes a message to itself: when the broker has sent it back, it knows the subscription.
  */
 #include "clients/bench/responder.h"
 
@@ -24,7 +23,7 @@
 struct body {
     const char *method;
     uint8_t *bytes; /* owned */
-    int size;
+    size_t size;
 };
 
 struct responder {
@@ -35,9 +34,9 @@ struct responder {
     FILE *out;
     FILE *err;
     int exit_status;
-    natsStatus flushed;
-    uv_work_t flush;
-    uv_check_t check;
+    struct connection_subscription echo;
+    char echo_subject[LINK_INBOX_BYTES + 8];
+    uv_timer_t patience; /* for the echo */
     uv_signal_t interrupt;
     uv_signal_t terminate;
 };
@@ -65,23 +64,16 @@ static void receive(void *data, natsMsg *message)
 
     /* A reply that the connection does not take is one that the other side misses, and counts. */
     if (reply != NULL && body != NULL)
-        (void)natsConnection_Publish(responder->links.links[0].connection, reply, body->bytes,
-                                     body->size);
-}
-
-static void on_check(uv_check_t *check)
-{
-    struct responder *responder = check->data;
-
-    links_drain(&responder->links, receive, responder);
+        (void)connection_publish(responder->links.links[0].connection, reply, NULL, NULL,
+                                 body->bytes, body->size);
 }
 
 /* ---- Starting and stopping ---- */
 
 static int make_body(struct body *body, const char *method, uint64_t size, uint64_t records)
 {
-    *body = (struct body){.method = method, .bytes = malloc((size_t)size), .size = (int)size};
-    return body->bytes != NULL && reply_fill(body->bytes, (size_t)size, (size_t)records) ? 0 : -1;
+    *body = (struct body){.method = method, .bytes = malloc((size_t)size), .size = (size_t)size};
+    return body->bytes != NULL && reply_fill(body->bytes, body->size, (size_t)records) ? 0 : -1;
 }
 
 static int make_bodies(struct responder *responder, const struct responder_settings *s)
@@ -105,27 +97,38 @@ static void on_signal(uv_signal_t *handle, int number)
     uv_stop(handle->loop);
 }
 
-static void flush_work(uv_work_t *work)
+static void on_echo(void *data, natsMsg *message)
 {
-    struct responder *responder = work->data;
+    struct responder *responder = data;
 
-    responder->flushed =
-        natsConnection_FlushTimeout(responder->links.links[0].connection, READY_TIMEOUT_MS);
+    (void)message;
+    connection_unsubscribe(responder->links.links[0].connection, &responder->echo);
+    uv_timer_stop(&responder->patience);
+    fputs(READY, responder->out);
+    fflush(responder->out);
 }
 
-static void flush_done(uv_work_t *work, int cancelled)
+static void on_patience(uv_timer_t *timer)
 {
-    struct responder *responder = work->data;
+    struct responder *responder = timer->data;
 
-    if (cancelled == 0 && responder->flushed == NATS_OK) {
-        fputs(READY, responder->out);
-        fflush(responder->out);
-        return;
-    }
-    fprintf(responder->err, BENCH_PROGRAM ": the broker does not answer: %s\n",
-            natsStatus_GetText(responder->flushed));
+    fputs(BENCH_PROGRAM ": the broker does not answer\n", responder->err);
     responder->exit_status = EXIT_FAILURE;
     uv_stop(&responder->loop);
+}
+
+static void await_echo(struct responder *responder)
+{
+    struct link *link = &responder->links.links[0];
+
+    snprintf(responder->echo_subject, sizeof responder->echo_subject, "%sready", link->inbox);
+    responder->echo = (struct connection_subscription){
+        .subject = responder->echo_subject, .data = responder, .receive = on_echo};
+    connection_subscribe(link->connection, &responder->echo);
+    (void)connection_publish(link->connection, responder->echo_subject, NULL, NULL, NULL, 0);
+    uv_timer_init(&responder->loop, &responder->patience);
+    responder->patience.data = responder;
+    uv_timer_start(&responder->patience, on_patience, READY_TIMEOUT_MS, 0);
 }
 
 static void watch_signal(struct responder *responder, uv_signal_t *handle, int number)
@@ -136,31 +139,27 @@ static void watch_signal(struct responder *responder, uv_signal_t *handle, int n
 
 static void start_handles(struct responder *responder)
 {
-    uv_check_init(&responder->loop, &responder->check);
-    responder->check.data = responder;
-    uv_check_start(&responder->check, on_check);
     watch_signal(responder, &responder->interrupt, SIGINT);
     watch_signal(responder, &responder->terminate, SIGTERM);
-    responder->flush.data = responder;
-    uv_queue_work(&responder->loop, &responder->flush, flush_work, flush_done);
+    await_echo(responder);
 }
 
 static void close_all(struct responder *responder)
 {
-    uv_close((uv_handle_t *)&responder->check, NULL);
+    uv_close((uv_handle_t *)&responder->patience, NULL);
     uv_close((uv_handle_t *)&responder->interrupt, NULL);
     uv_close((uv_handle_t *)&responder->terminate, NULL);
     links_close(&responder->links);
-    /* A flush may still be under way. */
-    uv_run(&responder->loop, UV_RUN_DEFAULT);
+    uv_run(&responder->loop, UV_RUN_DEFAULT); /* closes the handles */
     uv_loop_close(&responder->loop);
-    links_end_library();
 }
 
 int responder_run(const struct responder_settings *settings, FILE *out, FILE *err)
 {
     struct responder responder = {.out = out, .err = err, .exit_status = EXIT_SUCCESS};
     char subject[32];
+    const struct link_subject requests = {
+        .subject = subject, .data = &responder, .receive = receive};
 
     snprintf(subject, sizeof subject, "%s.>", settings->prefix);
     responder.method_offset = strlen(settings->prefix) + 1;
@@ -169,10 +168,9 @@ int responder_run(const struct responder_settings *settings, FILE *out, FILE *er
         free_bodies(&responder);
         return EXIT_FAILURE;
     }
-    if (links_open(&responder.links, &responder.loop, &settings->broker, 1, subject, err) != 0) {
+    if (links_open(&responder.links, &responder.loop, &settings->broker, 1, &requests, err) != 0) {
         uv_loop_close(&responder.loop);
         free_bodies(&responder);
-        links_end_library();
         return EXIT_FAILURE;
     }
     start_handles(&responder);

@@ -97,11 +97,17 @@ static void on_readable(void *data)
 static void subscribe_now(struct connection *connection, struct connection_subscription *s)
 {
     natsConnection *nats = connection->link == NULL ? NULL : nats_link_connection(connection->link);
+    natsStatus status = NATS_CONNECTION_CLOSED;
 
-    if (nats == NULL || natsConnection_SubscribeSync(&s->subscription, nats, s->subject) != NATS_OK)
-        s->subscription = NULL;
-    else
+    if (nats != NULL)
+        status = s->queue_group == NULL
+                     ? natsConnection_SubscribeSync(&s->subscription, nats, s->subject)
+                     : natsConnection_QueueSubscribeSync(&s->subscription, nats, s->subject,
+                                                         s->queue_group);
+    if (status == NATS_OK)
         (void)natsSubscription_SetPendingLimits(s->subscription, -1, -1);
+    else
+        s->subscription = NULL;
 }
 
 static void unsubscribe_now(struct connection_subscription *s)
@@ -320,6 +326,8 @@ natsStatus connection_publish(struct connection *connection, const char *subject
         return NATS_CONNECTION_CLOSED;
     if (acting_user != NULL)
         return publish_for_user(nats, subject, reply, acting_user, bytes, size);
+    if (reply == NULL)
+        return natsConnection_Publish(nats, subject, bytes, (int)size);
     return natsConnection_PublishRequest(nats, subject, reply, bytes, (int)size);
 }
 

@@ -27,7 +27,8 @@ struct connection_handlers {
 
 /* Embedded by whoever wants messages; zero-initialised. */
 struct connection_subscription {
-    const char *subject; /* must stay */
+    const char *subject;     /* must stay */
+    const char *queue_group; /* the same; NULL: none */
     void *data;
     void (*receive)(void *data, natsMsg *message); /* lent for the call */
     /* Nobody has subscribed to the subject of a request whose reply would come here; NULL: not of
@@ -56,8 +57,8 @@ bool connection_is_up(const struct connection *connection);
 /* The addresses as configured, without secrets; for messages. */
 const char *connection_urls(const struct connection *connection);
 
-/* Publishes for `reply`, with the header Chat-User unless that is NULL. Returns the library's
- * status; NATS_CONNECTION_CLOSED when there is no connection. */
+/* Publishes, with a reply subject and the header Chat-User unless these are NULL. Returns the
+ * library's status; NATS_CONNECTION_CLOSED when there is no connection. */
 natsStatus connection_publish(struct connection *connection, const char *subject, const char *reply,
                               const char *acting_user, const uint8_t *bytes, size_t size);
 
