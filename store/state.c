@@ -10,6 +10,7 @@
 
 #include "store/crc32c.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,9 +78,15 @@ static bool match_users(const void *item, const void *key)
            text_is(chat->namespace_name, &wanted->namespace_name);
 }
 
+/* A namespace's name is there once for all of its chats in memory, and goes with the last one. */
+struct name {
+    size_t chats;
+    char text[];
+};
+
 static bool match_namespace(const void *item, const void *key)
 {
-    return text_is(item, key);
+    return text_is(((const struct name *)item)->text, key);
 }
 
 /* --- life --- */
@@ -157,12 +164,23 @@ static void idle_add(struct state *state, struct chat *chat)
     state->idle_bytes += chat_footprint(chat);
 }
 
+static void namespace_release(struct state *state, const char *text)
+{
+    struct name *name = (struct name *)(uintptr_t)(text - offsetof(struct name, text));
+
+    if (--name->chats > 0)
+        return;
+    table_remove(&state->namespaces, namespace_hash(text, strlen(text)), name);
+    free(name);
+}
+
 static void drop_oldest(struct state *state)
 {
     struct chat *chat = state->idle_oldest;
 
     idle_remove(state, chat);
     table_remove(&state->chats, first_bytes(chat->id.bytes), chat);
+    namespace_release(state, chat->namespace_name);
     chat_free(chat);
 }
 
@@ -193,25 +211,25 @@ void state_unpin(struct state *state, struct chat *chat)
     idle_check(state, chat);
 }
 
-/* The one copy of a namespace's name; NULL when out of memory. */
-static const char *namespace_intern(struct state *state, const char *name, size_t size)
+/* The one copy of a namespace's name, for one more chat; NULL when out of memory. */
+static const char *namespace_intern(struct state *state, const char *text, size_t size)
 {
-    struct command_text key = {name, size};
-    uint64_t hash = namespace_hash(name, size);
-    char *interned = table_find(&state->namespaces, hash, match_namespace, &key);
+    struct command_text key = {text, size};
+    uint64_t hash = namespace_hash(text, size);
+    struct name *name = table_find(&state->namespaces, hash, match_namespace, &key);
 
-    if (interned != NULL)
-        return interned;
-    interned = malloc(size + 1);
-    if (interned == NULL)
-        return NULL;
-    memcpy(interned, name, size);
-    interned[size] = '\0';
-    if (table_add(&state->namespaces, hash, interned) != 0) {
-        free(interned);
-        return NULL;
+    if (name == NULL) {
+        name = calloc(1, sizeof *name + size + 1);
+        if (name == NULL)
+            return NULL;
+        memcpy(name->text, text, size);
+        if (table_add(&state->namespaces, hash, name) != 0) {
+            free(name);
+            return NULL;
+        }
     }
-    return interned;
+    name->chats++;
+    return name->text;
 }
 
 static struct chat *chat_make(struct state *state, const struct uuid *id, const char *name,
@@ -223,12 +241,17 @@ static struct chat *chat_make(struct state *state, const struct uuid *id, const 
         return NULL;
     chat->id = *id;
     chat->namespace_name = namespace_intern(state, name, name_size);
-    if (chat->namespace_name == NULL ||
-        table_add(&state->chats, first_bytes(id->bytes), chat) != 0) {
-        free(chat);
-        return NULL;
-    }
+    if (chat->namespace_name == NULL)
+        goto err_after_chat;
+    if (table_add(&state->chats, first_bytes(id->bytes), chat) != 0)
+        goto err_after_name;
     return chat;
+
+err_after_name:
+    namespace_release(state, chat->namespace_name);
+err_after_chat:
+    free(chat);
+    return NULL;
 }
 
 struct chat *state_add_chat(struct state *state, const struct database_chat *loaded, uint8_t *users,

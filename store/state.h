@@ -31,7 +31,7 @@
 struct chat {
     struct uuid id;
     uint64_t number;
-    const char *namespace_name; /* interned: lives as long as the state */
+    const char *namespace_name; /* shared; lives as long as the chat is in memory */
     uint64_t head_seq;          /* applied */
     uint64_t settled_seq;       /* evicted from the tail: only the database has it */
     struct message **tail;      /* ring of the messages behind settled_seq, by seq */
@@ -52,7 +52,7 @@ struct state {
     struct table chats;      /* by id */
     struct table clients;    /* messages of the tail, by chat and client digest */
     struct table users;      /* fresh chats, by namespace and users digest */
-    struct table namespaces; /* interned names */
+    struct table namespaces; /* names, shared by their chats */
     struct tail tail;
     struct chat *fresh_first; /* in the order of their numbers */
     struct chat *fresh_last;

@@ -290,6 +290,24 @@ static void test_a_failed_job_changes_nothing(void **fixture)
     assert_int_equal(range.settled_lsn, 3);
 }
 
+/* The limit is 0: of all chats that have settled, the last one stays. */
+static void test_namespaces_go_with_their_chats(void **fixture)
+{
+    struct fixture *f = *fixture;
+    struct state_new_result last = {0};
+    char name[16];
+
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "tenant-%d", i % 500);
+        last = apply_new(f, name, i < 500 ? "\3ann" : "\3bob", NULL);
+    }
+    assert_int_equal(f->state.namespaces.count, 500);
+    settle(f);
+    assert_int_equal(f->state.chats.count, 1);
+    assert_int_equal(f->state.namespaces.count, 1);
+    assert_string_equal(state_find_chat(&f->state, &last.chat_id)->namespace_name, "tenant-499");
+}
+
 static void test_idle_chats_are_dropped(void **fixture)
 {
     struct fixture *f = *fixture; /* its limit is 0: one idle chat stays, the last */
@@ -340,6 +358,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_more_jobs_finish_before_the_first_is_evicted, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_failed_job_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_namespaces_go_with_their_chats, setup, teardown),
         cmocka_unit_test_setup_teardown(test_idle_chats_are_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unsettled_chats_stay, setup, teardown),
     };
