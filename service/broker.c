@@ -1,6 +1,6 @@
 /*
- *   timer ─▶ connect ─▶ subscribe ─▶ flush (pool) ─▶ ready
- *     ▲         │ failed                 │ failed: once more
+ *   timer ─▶ connect ─▶ early ─▶ connected … admit ─▶ subscribe ─▶ flush (pool) ─▶ ready
+ *     ▲         │ failed                                                │ failed: once more
  *     └─────────┴──── closed by the library, or a subscription failed or is not permitted
  *
  * The connection is made on the loop's thread, since the adapter wants its first attachment there;
@@ -51,6 +51,7 @@ struct broker {
     natsConnection *connection;       /* NULL, or the last one, maybe closed */
     natsSubscription **subscriptions; /* subject_count; NULL each without a connection */
     bool lost;                        /* `connection` is over */
+    bool admitted;                    /* broker_admit has been called */
     bool announced;                   /* ready has been called */
     bool refused;                     /* what is needed is not permitted on `connection` */
     bool stopping;                    /* no further attempts to connect */
@@ -89,10 +90,13 @@ static void drain_burst(natsSubscription *subscription, const struct broker_subj
     size_t count = 0;
 
     for (; limit > 0; limit--) {
+        natsStatus status = natsSubscription_NextMsg(&burst[count], subscription, 0);
         /* Errors say something about the subscription, not about the message; the next call has
          * it. A subscription that was closed meanwhile has none. */
-        if (natsSubscription_NextMsg(&burst[count], subscription, 0) == NATS_OK)
+        if (status == NATS_OK)
             subject->receive(subject->data, burst[count++]);
+        else if (status == NATS_NO_RESPONDERS && subject->no_responders != NULL)
+            subject->no_responders(subject->data);
     }
     while (count > 0)
         natsMsg_Destroy(burst[--count]);
@@ -115,8 +119,10 @@ static void receive(struct broker *broker)
 {
     if (broker->connection == NULL)
         return;
-    for (size_t i = 0; i < broker->subject_count; i++)
-        drain_subscription(broker->subscriptions[i], &broker->subjects[i]);
+    for (size_t i = 0; i < broker->subject_count; i++) {
+        if (broker->subscriptions[i] != NULL)
+            drain_subscription(broker->subscriptions[i], &broker->subjects[i]);
+    }
 }
 
 static void on_check(uv_check_t *check)
@@ -142,7 +148,7 @@ static void flush_finished(uv_work_t *work, int cancelled)
     flush.done(flush.broker, cancelled != 0 ? NATS_ERR : flush.status, flush.then);
 }
 
-static bool is_connected(const struct broker *broker)
+bool broker_is_connected(const struct broker *broker)
 {
     return broker->connection != NULL && !broker->lost &&
            natsConnection_Status(broker->connection) == NATS_CONN_STATUS_CONNECTED;
@@ -155,7 +161,7 @@ static int start_flush(struct broker *broker, uint64_t timeout_ms,
 {
     struct flush *flush;
 
-    if (!is_connected(broker) || (flush = malloc(sizeof *flush)) == NULL)
+    if (!broker_is_connected(broker) || (flush = malloc(sizeof *flush)) == NULL)
         return -1;
     *flush = (struct flush){.broker = broker,
                             .connection = broker->connection,
@@ -223,12 +229,14 @@ static natsStatus subscribe_to(natsConnection *connection, const struct broker_s
                                              subject->queue_group);
 }
 
-static natsStatus subscribe(struct broker *broker)
+static natsStatus subscribe(struct broker *broker, bool early)
 {
     natsStatus status = NATS_OK;
 
     for (size_t i = 0; i < broker->subject_count && status == NATS_OK; i++) {
         natsSubscription **subscription = &broker->subscriptions[i];
+        if (broker->subjects[i].early != early)
+            continue;
         status = subscribe_to(broker->connection, &broker->subjects[i], subscription);
         /* No limits here: the queues are emptied each time the loop has read, and what is too much
          * is then answered as such, instead of being dropped in silence. */
@@ -302,6 +310,50 @@ static void announce(struct broker *broker)
         retry_later(broker);
 }
 
+static natsStatus subscribe_now(struct broker *broker, bool early)
+{
+    natsStatus status = subscribe(broker, early);
+
+    if (status != NATS_OK) {
+        log_attempt(broker, "broker.not_subscribed", status);
+        natsConnection_Close(broker->connection); /* and on_lost goes on from there */
+    }
+    return status;
+}
+
+static void serve(struct broker *broker)
+{
+    if (subscribe_now(broker, false) != NATS_OK)
+        return;
+    broker->retry_ms = RETRY_MIN_MS;
+    broker->refused = false;
+    if (!broker->announced) {
+        announce(broker);
+        return;
+    }
+    LOG_INFO("broker.connected", log_bool("again", true));
+    broker->handlers.reconnected(broker->handlers.data);
+}
+
+void broker_admit(struct broker *broker)
+{
+    broker->admitted = true;
+    if (broker->connection != NULL && !broker->lost && !broker->stopping)
+        serve(broker);
+}
+
+static void on_reconnected(void *data)
+{
+    struct broker *broker = data;
+
+    if (broker->stopping)
+        return;
+    if (broker->admitted)
+        broker->handlers.reconnected(broker->handlers.data);
+    else
+        broker->handlers.connected(broker->handlers.data);
+}
+
 static void connect_now(struct broker *broker)
 {
     natsStatus status = natsConnection_Connect(&broker->connection, broker->options);
@@ -313,18 +365,12 @@ static void connect_now(struct broker *broker)
         retry_later(broker);
         return;
     }
-    status = subscribe(broker);
-    if (status != NATS_OK) {
-        log_attempt(broker, "broker.not_subscribed", status);
-        natsConnection_Close(broker->connection); /* and on_lost goes on from there */
+    if (subscribe_now(broker, true) != NATS_OK)
         return;
-    }
-    broker->retry_ms = RETRY_MIN_MS;
-    broker->refused = false;
-    if (broker->announced)
-        LOG_INFO("broker.connected", log_bool("again", true));
+    if (broker->admitted)
+        serve(broker);
     else
-        announce(broker);
+        broker->handlers.connected(broker->handlers.data);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -339,7 +385,7 @@ static void on_timer(uv_timer_t *timer)
         drop_connection(broker);
     if (broker->connection == NULL)
         connect_now(broker);
-    else if (!broker->announced)
+    else if (broker->admitted && !broker->announced)
         announce(broker);
 }
 
@@ -358,6 +404,18 @@ natsStatus broker_publish_message(struct broker *broker, natsMsg *message)
     if (broker->connection == NULL)
         return NATS_CONNECTION_CLOSED;
     return natsConnection_PublishMsg(broker->connection, message);
+}
+
+natsStatus broker_request(struct broker *broker, const char *subject, const char *reply)
+{
+    if (broker->connection == NULL)
+        return NATS_CONNECTION_CLOSED;
+    return natsConnection_PublishRequest(broker->connection, subject, reply, NULL, 0);
+}
+
+uint64_t broker_connections_lost(struct broker *broker)
+{
+    return broker_watch_lost(&broker->watch);
 }
 
 size_t broker_max_payload(const struct broker *broker)
@@ -388,7 +446,7 @@ void broker_stop_requests(struct broker *broker, uint64_t timeout_ms, void (*don
 {
     broker->stopping = true;
     uv_timer_stop(&broker->timer);
-    if (is_connected(broker)) {
+    if (broker_is_connected(broker)) {
         for (size_t i = 0; i < broker->subject_count; i++)
             (void)natsSubscription_DrainTimeout(broker->subscriptions[i], (int64_t)timeout_ms);
     }
@@ -472,7 +530,7 @@ int broker_start(struct broker **result, uv_loop_t *loop, const struct broker_se
     broker->subscriptions = calloc(subject_count, sizeof(natsSubscription *));
     if (broker->subscriptions == NULL)
         goto err_after_broker;
-    if (broker_watch_start(&broker->watch, loop, on_lost, broker) != 0)
+    if (broker_watch_start(&broker->watch, loop, on_lost, on_reconnected, broker) != 0)
         goto err_after_subscriptions;
     if (set_options(broker, settings) != 0)
         goto err_after_watch;

@@ -27,12 +27,20 @@ struct broker_subject {
     const char *subject;
     const char *queue_group; /* NULL: none */
     bool needed;
+    bool early; /* subscribed to before broker_admit */
     void *data;
     void (*receive)(void *data, natsMsg *message);
+    /* For the subject of replies, or NULL: the broker knows nobody to ask. */
+    void (*no_responders)(void *data);
 };
 
 struct broker_handlers {
     void *data; /* also of the functions that broker_flush and broker_stop_requests call */
+    /* There is a connection with the early subscriptions, and no others before broker_admit. Each
+     * time, until that has been called. */
+    void (*connected)(void *data);
+    /* There is another connection after the first one that was ready. */
+    void (*reconnected)(void *data);
     /* The broker knows the subscriptions: what is sent from now on arrives. Fires at the first
      * time only. `url` is without credentials. */
     void (*ready)(void *data, const char *url);
@@ -46,6 +54,13 @@ int broker_start(struct broker **broker, uv_loop_t *loop, const struct broker_se
                  const struct broker_subject *subjects, size_t subject_count,
                  const struct broker_handlers *handlers);
 
+/* Go on from `connected`: subscribe to everything, on this connection and on all later ones. */
+void broker_admit(struct broker *broker);
+
+bool broker_is_connected(const struct broker *broker);
+/* How often a connection was lost that had been there. Any thread. */
+uint64_t broker_connections_lost(struct broker *broker);
+
 /*
  * Publishing. Borrows everything. `bytes` are those of one message; returns the library's status:
  * NATS_MAX_PAYLOAD when the broker would not take one so large, NATS_INSUFFICIENT_BUFFER when too
@@ -54,6 +69,8 @@ int broker_start(struct broker **broker, uv_loop_t *loop, const struct broker_se
 natsStatus broker_publish(struct broker *broker, const char *subject, const void *bytes,
                           size_t size);
 natsStatus broker_publish_message(struct broker *broker, natsMsg *message);
+/* An empty request, whose replies come under `reply`, which is one of the early subjects. */
+natsStatus broker_request(struct broker *broker, const char *subject, const char *reply);
 
 /* The largest message the broker takes, headers included; of the last broker when it is away. */
 size_t broker_max_payload(const struct broker *broker);

@@ -1,7 +1,11 @@
 /*
- * Disconnects and reconnects are the library's business: it restores the subscriptions itself. Only
- * "closed" needs the loop, which must then connect anew: the library gives up by itself when a
- * broker refuses the same credentials twice.
+ * Disconnects and reconnects are the library's business: it restores the subscriptions itself, and
+ * the loop is only told. After "closed" the loop must connect anew: the library gives up by itself
+ * when a broker refuses the same credentials twice.
+ *
+ * A broker in lame duck mode says so, and closes its connections one by one before it ends. There
+ * is nothing to be done but to say it: the library then goes to another of its addresses, or waits
+ * for this one. What it cannot send in between it keeps.
  *
  * uv_async_send must not meet a handle that is being closed: the lock is held over both.
  */
@@ -32,12 +36,30 @@ static bool is_stopped(struct broker_watch *watch)
     return stopped;
 }
 
+/* Notes what the loop is to know, and wakes it. Returns whether it listens. */
+static bool wake(struct broker_watch *watch, bool *what)
+{
+    bool stopped;
+
+    uv_mutex_lock(&watch->lock);
+    stopped = watch->stopped;
+    *what = true;
+    if (!stopped)
+        uv_async_send(&watch->wake);
+    uv_mutex_unlock(&watch->lock);
+    return !stopped;
+}
+
 static void on_disconnected(natsConnection *connection, void *data)
 {
+    struct broker_watch *watch = data;
     const char *error = NULL;
 
-    if (is_stopped(data))
+    if (is_stopped(watch))
         return;
+    uv_mutex_lock(&watch->lock);
+    watch->lost++;
+    uv_mutex_unlock(&watch->lock);
     natsConnection_GetLastError(connection, &error);
     LOG_WARN("broker.disconnected", log_text("error", error == NULL ? "" : error));
 }
@@ -46,23 +68,29 @@ static void on_reconnected(natsConnection *connection, void *data)
 {
     char url[NATS_URL_TEXT_BYTES];
 
-    (void)data;
     broker_watch_url(connection, url, sizeof url);
     LOG_INFO("broker.reconnected", log_text("nats_url", url));
+    wake(data, &((struct broker_watch *)data)->is_connected);
+}
+
+static void on_lame_duck(natsConnection *connection, void *data)
+{
+    char url[NATS_URL_TEXT_BYTES];
+
+    if (is_stopped(data))
+        return;
+    broker_watch_url(connection, url, sizeof url);
+    LOG_WARN("broker.lame_duck", log_text("nats_url", url),
+             log_text("advice", "this broker is about to end; we go on with another of --nats-url "
+                                "when it closes the connection"));
 }
 
 static void on_closed(natsConnection *connection, void *data)
 {
     struct broker_watch *watch = data;
     const char *error = NULL;
-    bool stopped;
 
-    uv_mutex_lock(&watch->lock);
-    stopped = watch->stopped;
-    if (!stopped)
-        uv_async_send(&watch->wake);
-    uv_mutex_unlock(&watch->lock);
-    if (stopped)
+    if (!wake(watch, &watch->is_closed))
         return;
     natsConnection_GetLastError(connection, &error);
     LOG_WARN("broker.closed", log_text("error", error == NULL ? "" : error));
@@ -92,15 +120,36 @@ static void on_error(natsConnection *connection, natsSubscription *subscription,
 static void on_wake(uv_async_t *handle)
 {
     struct broker_watch *watch = handle->data;
+    bool closed;
+    bool connected;
 
-    if (!watch->stopped)
+    uv_mutex_lock(&watch->lock);
+    closed = watch->is_closed;
+    connected = watch->is_connected;
+    watch->is_closed = watch->is_connected = false;
+    uv_mutex_unlock(&watch->lock);
+    if (watch->stopped)
+        return;
+    if (closed)
         watch->closed(watch->data);
+    else if (connected)
+        watch->reconnected(watch->data);
+}
+
+uint64_t broker_watch_lost(struct broker_watch *watch)
+{
+    uint64_t lost;
+
+    uv_mutex_lock(&watch->lock);
+    lost = watch->lost;
+    uv_mutex_unlock(&watch->lock);
+    return lost;
 }
 
 int broker_watch_start(struct broker_watch *watch, uv_loop_t *loop, void (*closed)(void *data),
-                       void *data)
+                       void (*reconnected)(void *data), void *data)
 {
-    *watch = (struct broker_watch){.closed = closed, .data = data};
+    *watch = (struct broker_watch){.closed = closed, .reconnected = reconnected, .data = data};
     if (uv_mutex_init(&watch->lock) != 0)
         return -1;
     if (uv_async_init(loop, &watch->wake, on_wake) != 0) {
@@ -117,6 +166,8 @@ natsStatus broker_watch_install(struct broker_watch *watch, natsOptions *options
 
     if (status == NATS_OK)
         status = natsOptions_SetReconnectedCB(options, on_reconnected, watch);
+    if (status == NATS_OK)
+        status = natsOptions_SetLameDuckModeCB(options, on_lame_duck, watch);
     if (status == NATS_OK)
         status = natsOptions_SetClosedCB(options, on_closed, watch);
     if (status == NATS_OK)

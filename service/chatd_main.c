@@ -23,7 +23,7 @@ static int run(const struct settings *settings)
         service_free(&service);
     }
     uv_loop_close(&loop);
-    return started == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return started == 0 && !service.gave_up ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

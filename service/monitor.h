@@ -5,7 +5,8 @@
  *
  * Each method is an endpoint with its counts. Processing times run from a request's arrival to its
  * answer, syncing to disk included, and many requests share a sync: they add up to more than the
- * time that has passed. The endpoint Send also has the store's figures, as its data.
+ * time that has passed. The endpoint Send also has the figures of the inside, as its data;
+ * README.md says what each of them means.
  */
 #ifndef SERVICE_MONITOR_H
 #define SERVICE_MONITOR_H
@@ -22,7 +23,7 @@ struct service;
 struct monitor {
     struct service *service;
     char id[UUID_TEXT_BYTES + 1]; /* of this process; another one at each start */
-    char started[32];             /* RFC 3339 */
+    char started[40];             /* RFC 3339, in UTC with nanoseconds, so that texts sort */
     char subjects[MONITOR_SUBJECTS][MONITOR_SUBJECT_BYTES];
 };
 

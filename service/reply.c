@@ -94,6 +94,7 @@ void reply_error(struct service *service, const struct reply_address *address, c
     natsStatus status;
 
     service->counts.errors++;
+    service->refused[error->reason]++;
     if (address->subject == NULL)
         return;
     /* Without memory for the body, the headers still say what is wrong. */

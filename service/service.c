@@ -1,7 +1,8 @@
 /*
  * Starting: look at the broker's settings, which may be wrong; open and recover the store, which
- * blocks, but nothing else is there yet; then the loop connects. The broker's ready callback is the
- * moment from which requests are answered.
+ * blocks, but nothing else is there yet; then the loop connects. When no other instance is there
+ * (peers.c), requests are subscribed to; the broker's ready callback is the moment from which they
+ * are answered.
  *
  * Stopping, in an order in which nothing acknowledged is lost and nobody who was heard goes
  * unanswered:
@@ -70,6 +71,7 @@ static void replies_taken(void *data)
 {
     struct service *service = data;
 
+    peers_stop(&service->peers);
     broker_close(service->broker);
     store_close(service->store, store_closed, service);
 }
@@ -95,6 +97,13 @@ void service_request_finished(struct service *service)
     finish_if_idle(service);
 }
 
+static void begin_stopping(struct service *service)
+{
+    service->stage = SERVICE_DRAINING;
+    service->peers.stage = PEERS_IDLE;
+    broker_stop_requests(service->broker, STOP_TIMEOUT_MS, requests_stopped);
+}
+
 static void on_signal(uv_signal_t *handle, int signal_number)
 {
     struct service *service = handle->data;
@@ -103,10 +112,18 @@ static void on_signal(uv_signal_t *handle, int signal_number)
         LOG_WARN("stopped_at_once", log_i64("signal", signal_number));
         _exit(1);
     }
-    service->stage = SERVICE_DRAINING;
     LOG_INFO("stopping", log_i64("signal", signal_number),
              log_u64("in_flight", service->in_flight));
-    broker_stop_requests(service->broker, STOP_TIMEOUT_MS, requests_stopped);
+    begin_stopping(service);
+}
+
+void service_give_up(struct service *service)
+{
+    if (service->stage >= SERVICE_DRAINING)
+        return;
+    service->gave_up = true;
+    LOG_INFO("stopping", log_bool("gave_up", true), log_u64("in_flight", service->in_flight));
+    begin_stopping(service);
 }
 
 /* ---- Starting ---- */
@@ -124,6 +141,26 @@ static void on_ready(void *data, const char *url)
     uuid_format(&service->opened.store_id, store_id);
     service->stage = SERVICE_RUNNING;
     LOG_INFO("ready", log_text("nats_url", url), log_bytes("store_id", store_id, sizeof store_id));
+    peers_watch(&service->peers);
+}
+
+static void on_connected(void *data)
+{
+    struct service *service = data;
+
+    peers_ask_before(&service->peers);
+}
+
+static void on_reconnected(void *data)
+{
+    struct service *service = data;
+
+    peers_ask_again(&service->peers);
+}
+
+void service_admitted(struct service *service)
+{
+    broker_admit(service->broker);
 }
 
 static int open_store(struct service *service)
@@ -157,6 +194,12 @@ static void set_subjects(struct service *service)
     struct broker_subject *subjects = service->subjects;
 
     monitor_init(&service->monitor, service);
+    peers_init(&service->peers, service, service->settings->broker.inbox_prefix);
+    *subjects++ = (struct broker_subject){.subject = service->peers.inbox,
+                                          .early = true,
+                                          .data = &service->peers,
+                                          .receive = peers_receive,
+                                          .no_responders = peers_nobody};
     for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
         *subjects++ = (struct broker_subject){.subject = service->monitor.subjects[i],
                                               .data = &service->monitor,
@@ -172,11 +215,18 @@ static void set_subjects(struct service *service)
 /* Nothing happens on the connection before the loop runs. */
 static int connect_broker(struct service *service)
 {
-    const struct broker_handlers handlers = {.data = service, .ready = on_ready};
+    const struct broker_handlers handlers = {.data = service,
+                                             .connected = on_connected,
+                                             .reconnected = on_reconnected,
+                                             .ready = on_ready};
+    int started;
 
     set_subjects(service);
-    return broker_start(&service->broker, service->loop, &service->settings->broker,
-                        service->subjects, SERVICE_SUBJECTS, &handlers);
+    started = broker_start(&service->broker, service->loop, &service->settings->broker,
+                           service->subjects, SERVICE_SUBJECTS, &handlers);
+    if (started != 0)
+        peers_stop(&service->peers);
+    return started;
 }
 
 /* From the first moment on, so that even a long recovery ends in an orderly way. */
@@ -207,6 +257,7 @@ int service_start(struct service *service, uv_loop_t *loop, const struct setting
     return 0;
 
 err_after_broker:
+    peers_stop(&service->peers);
     broker_close(service->broker);
     uv_run(loop, UV_RUN_NOWAIT);
     broker_free(service->broker);

@@ -6,10 +6,12 @@
 #define SERVICE_SERVICE_H
 
 #include "proto/arena.h"
+#include "proto/error.h"
 #include "service/broker.h"
 #include "service/method_index.h"
 #include "service/monitor.h"
 #include "service/pace.h"
+#include "service/peers.h"
 #include "service/settings.h"
 #include "store/store.h"
 #include <stdbool.h>
@@ -20,7 +22,8 @@ struct request;
 
 #define SERVICE_QUEUE_GROUP "q"
 #define SERVICE_REQUEST_SUBJECTS 5
-#define SERVICE_SUBJECTS (SERVICE_REQUEST_SUBJECTS + MONITOR_SUBJECTS)
+/* And the inbox. */
+#define SERVICE_SUBJECTS (1 + SERVICE_REQUEST_SUBJECTS + MONITOR_SUBJECTS)
 
 /* Monotone counts since the start. */
 struct service_counts {
@@ -55,6 +58,7 @@ struct service {
     struct store *store;
     struct broker *broker;
     enum service_stage stage;
+    bool gave_up; /* it stops, or has stopped, because of another instance */
     uint64_t started_ms;
     struct store_opened opened;
 
@@ -67,7 +71,9 @@ struct service {
 
     struct service_counts counts;
     struct method_counts method_counts[METHOD_COUNT];
+    uint64_t refused[CHAT_REASON_COUNT]; /* errors by reason */
     struct monitor monitor;
+    struct peers peers;
     struct broker_subject subjects[SERVICE_SUBJECTS];
     struct pace refused_pace;
     struct pace lost_pace;
@@ -84,6 +90,11 @@ struct service {
  */
 int service_start(struct service *service, uv_loop_t *loop, const struct settings *settings);
 void service_free(struct service *service);
+
+/* Called by peers.c: nobody else is there, take requests; or somebody is: stop, as after a signal,
+ * with what was taken answered and settled. */
+void service_admitted(struct service *service);
+void service_give_up(struct service *service);
 
 /* Called by request.c when a request is done with. */
 void service_request_finished(struct service *service);

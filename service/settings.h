@@ -24,6 +24,7 @@ struct broker_settings {
     const char *tls_ca;      /* files */
     const char *tls_cert;
     const char *tls_key;
+    const char *inbox_prefix; /* of reply subjects; checked */
 };
 
 struct settings {

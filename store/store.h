@@ -51,6 +51,8 @@ struct store_opened {
     uint64_t records; /* replayed from the journal */
     uint64_t took_us; /* recovery */
     uint64_t torn_bytes;
+    unsigned journal_format; /* the versions that this program writes */
+    unsigned database_format;
 };
 
 /*
@@ -147,11 +149,16 @@ int store_history(struct store *store, struct store_history *request,
 
 /* --- figures --- */
 
+/* The last class has all that are larger than the one before it. */
+#define STORE_BATCH_CLASSES 16
+
 struct store_statistics {
     uint64_t requests_in_flight;
-    uint64_t batches;       /* journal batches synced */
-    uint64_t commands;      /* in them */
-    uint64_t sync_us_total; /* write and sync */
+    uint64_t batches;                          /* journal batches synced */
+    uint64_t commands;                         /* in them */
+    uint64_t batch_sizes[STORE_BATCH_CLASSES]; /* batches of up to 1, 2, 4, 8, … commands */
+    uint64_t sync_us_total;                    /* write and sync */
+    uint64_t sync_us_max;
     uint64_t tail_bytes;
     uint64_t tail_messages;
     uint64_t journal_bytes; /* on disk */

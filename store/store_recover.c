@@ -5,6 +5,8 @@
  */
 #include "store/store_internal.h"
 
+#include "store/database_rows.h"
+#include "store/journal_format.h"
 #include "store/store_replay.h"
 
 #include <stdio.h>
@@ -45,6 +47,8 @@ int store_recover(struct store *store, struct store_opened *opened, struct store
     opened->store_id = meta.store_id;
     opened->records = report.records;
     opened->torn_bytes = report.torn_bytes;
+    opened->journal_format = JOURNAL_FORMAT_VERSION;
+    opened->database_format = DATABASE_FORMAT;
     opened->took_us = (uv_hrtime() - started) / 1000;
     return 0;
 }

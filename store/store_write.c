@@ -324,6 +324,17 @@ static void send_next(struct store *store)
     worker_submit(&store->journal_worker, &batch->job);
 }
 
+static void count_batch(struct store_statistics *statistics, size_t commands, uint64_t took_us)
+{
+    unsigned size_class = 0;
+
+    while (size_class < STORE_BATCH_CLASSES - 1 && ((size_t)1 << size_class) < commands)
+        size_class++;
+    statistics->batch_sizes[size_class]++;
+    if (took_us > statistics->sync_us_max)
+        statistics->sync_us_max = took_us;
+}
+
 static void batch_done(struct worker_job *job)
 {
     struct batch *batch = (struct batch *)job;
@@ -337,6 +348,7 @@ static void batch_done(struct worker_job *job)
         store->statistics.batches++;
         store->statistics.commands += batch->journal.count;
         store->statistics.sync_us_total += batch->took_us;
+        count_batch(&store->statistics, batch->journal.count, batch->took_us);
         store->statistics.last_lsn += batch->journal.count;
     }
     /* The disk first: the next batch is written while this one is applied. */
