@@ -1,5 +1,6 @@
 #include "store/directory.h"
 
+#include "store/disk.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -109,10 +110,28 @@ static bool has_segments(const char *path)
     return found;
 }
 
+/* The parent may be one that we may not read: then whoever made this directory has to sync it. */
+static int sync_name(const char *path, struct store_failure *failure)
+{
+    int directory = disk_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+    int parent = directory < 0 ? directory : disk_open(directory, "..", O_RDONLY | O_DIRECTORY);
+    int error = parent < 0 ? 0 : disk_fsync(parent);
+
+    if (parent >= 0)
+        close(parent);
+    if (directory >= 0)
+        close(directory);
+    return error == 0 ? 0
+                      : store_fail(failure, STORE_IO, "cannot sync the folder that %s is in: %s",
+                                   path, disk_error_text(error));
+}
+
 int directory_check_database(const char *path, struct store_failure *failure)
 {
-    if (is_there(path, "chats.mdb") || !has_segments(path))
+    if (is_there(path, "chats.mdb"))
         return 0;
+    if (!has_segments(path))
+        return sync_name(path, failure);
     return store_fail(failure, STORE_CORRUPT,
                       "data directory %s has a journal and no chats.mdb: nothing was changed; "
                       "restore the directory from a backup, or give an empty one to begin anew",

@@ -19,6 +19,9 @@ void directory_unlock(int descriptor);
  * asked before the database is opened, which would make one; the second before the journal is, of a
  * database that has settled something. A journal that is an empty directory passes: whoever makes
  * it has given up what was in it. Return 0 or STORE_CORRUPT with `failure`.
+ *
+ * For a store that is new, the first also sees to it that the directory's name is on disk: what is
+ * synced in a directory that a power loss takes away is lost as well. STORE_IO when it cannot be.
  */
 int directory_check_database(const char *path, struct store_failure *failure);
 int directory_check_journal(const char *path, struct store_failure *failure);

@@ -577,14 +577,12 @@ static int take_line(struct importing *importing, struct import_line *line)
                                              : take_end(importing, line);
 }
 
-static int parse_and_take(struct importing *importing, const char *text, size_t size)
+static int parse_and_take(struct importing *importing, const struct import_text *text)
 {
     struct store_failure why = {0};
     struct import_line line;
-    int rc;
+    int rc = import_line_parse(&line, text->bytes, text->size, &why);
 
-    importing->figures->lines++;
-    rc = import_line_parse(&line, text, size, &why);
     if (rc == 0)
         rc = take_line(importing, &line);
     else
@@ -593,20 +591,29 @@ static int parse_and_take(struct importing *importing, const char *text, size_t 
     return rc;
 }
 
+/* STORE_NOT_FOUND behind the last line. */
+static int read_and_take(struct importing *importing, struct import_text *text, FILE *in)
+{
+    struct store_failure why = {0};
+    int rc = import_line_read(text, in, &why);
+
+    if (rc == STORE_NOT_FOUND)
+        return rc;
+    importing->figures->lines++;
+    return rc == 0 ? parse_and_take(importing, text)
+                   : fail_line(importing, rc, importing->figures->lines, "%s", why.detail);
+}
+
 static int read_lines(struct importing *importing, FILE *in)
 {
-    size_t capacity = 0;
-    char *text = NULL;
-    ssize_t size;
+    struct import_text text = {0};
     int rc = 0;
 
-    while (rc == 0 && (errno = 0, size = getline(&text, &capacity, in)) >= 0)
-        rc = parse_and_take(importing, text, (size_t)size);
-    free(text);
-    if (rc != 0)
+    while (rc == 0)
+        rc = read_and_take(importing, &text, in);
+    free(text.bytes);
+    if (!feof(in) || rc != STORE_NOT_FOUND)
         return rc;
-    if (ferror(in) || errno == ENOMEM)
-        return store_fail(importing->failure, STORE_IO, "cannot read: %s", strerror(errno));
     if (!importing->ended)
         return fail_line(importing, STORE_FORMAT, importing->figures->lines + 1,
                          "the export's last line is missing: it was cut short");

@@ -4,12 +4,48 @@
 #include "proto/rfc3339.h"
 #include "proto/utf8.h"
 #include "store/export.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NS_PER_SECOND 1000000000u
 #define SECONDS_MAX (INT64_MAX / NS_PER_SECOND)
+
+/* --- reading --- */
+
+static bool grow(struct import_text *text)
+{
+    size_t capacity = text->capacity == 0 ? 4096 : 2 * text->capacity;
+    char *bytes = realloc(text->bytes, capacity);
+
+    if (bytes == NULL)
+        return false;
+    text->bytes = bytes;
+    text->capacity = capacity;
+    return true;
+}
+
+int import_line_read(struct import_text *text, FILE *in, struct store_failure *failure)
+{
+    int byte;
+
+    text->size = 0;
+    while ((byte = getc_unlocked(in)) != EOF && byte != '\n') {
+        if (text->size == IMPORT_LINE_BYTES_MAX)
+            return store_fail(failure, STORE_FORMAT,
+                              "it is longer than %zu MiB: it is no line of an export",
+                              IMPORT_LINE_BYTES_MAX >> 20);
+        if (text->size == text->capacity && !grow(text))
+            return store_fail(failure, STORE_NO_MEMORY, "out of memory");
+        text->bytes[text->size++] = (char)byte;
+    }
+    if (ferror(in))
+        return store_fail(failure, STORE_IO, "it cannot be read: %s", strerror(errno));
+    return byte == EOF && text->size == 0 ? STORE_NOT_FOUND : 0;
+}
+
+/* --- parsing --- */
 
 struct parsing {
     struct import_line *line;

@@ -1,6 +1,6 @@
 /*
- * One line of an import (export.h): parsed and checked by itself, against the limits that the
- * service has. Pure functions; any thread.
+ * One line of an import (export.h): read, parsed and checked by itself, against the limits that the
+ * service has. Any thread; only reading blocks.
  */
 #ifndef STORE_IMPORT_LINE_H
 #define STORE_IMPORT_LINE_H
@@ -11,6 +11,16 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+
+/* More than any line that is exported: a request of 256 KiB, all of it escaped, and its names. */
+#define IMPORT_LINE_BYTES_MAX ((size_t)16 << 20)
+
+struct import_text {
+    char *bytes; /* malloc'd; the caller's to free */
+    size_t size;
+    size_t capacity;
+};
 
 enum import_line_kind {
     IMPORT_LINE_EXPORT,
@@ -37,6 +47,13 @@ struct import_line {
     uint64_t chats; /* of the end */
     uint64_t messages;
 };
+
+/*
+ * Reads the next line, without its end, into `text`, which is used again from line to line. Returns
+ * 0; STORE_NOT_FOUND at the end; STORE_FORMAT when the line is too long to be one, STORE_IO or
+ * STORE_NO_MEMORY, with `failure`.
+ */
+int import_line_read(struct import_text *text, FILE *in, struct store_failure *failure);
 
 /* Returns 0; STORE_FORMAT with what is wrong in `failure`; or STORE_NO_MEMORY. To be freed in any
  * case. */

@@ -112,15 +112,16 @@ describe('the broker', { timeout: 3600000 }, () => {
   const CUTS = rounds(20, 1000);
   test(`connections of clients and of chatd cut in the middle of messages, ${CUTS} times`, async (t) => {
     const random = seeded(t);
-    const cutter = await new Cutter(world.broker.port, () => 500 + Math.floor(random() ** 3 * 300000)).start();
+    const cutter = await new Cutter(world.broker.port, () => 500 + Math.floor(random() ** 3 * 600000)).start();
     await world.chatd.stop();
     const chatd = world.makeChatd({ dataDirectory: world.chatd.dataDirectory });
     chatd.url = cutter.url;
     try {
       await chatd.start();
       const connections = await Promise.all([1, 2, 3].map(() => world.connect({ servers: cutter.url })));
-      const load = await new Load(judge, connections, { random, width: 16 }).start();
-      while (cutter.cuts < CUTS) {
+      const load = await new Load(judge, connections, { random, width: 16, timeout: () => 200 + 1000 * random() }).start();
+      const goal = judge.counts.acknowledged + CUTS;
+      while (cutter.cuts < CUTS || judge.counts.acknowledged < goal) {
         await pause(20);
         load.ok();
       }

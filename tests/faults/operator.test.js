@@ -207,6 +207,17 @@ describe('chat-store in bad places', { timeout: 3600000 }, () => {
     same(target);
   });
 
+  test('what is no line does not take the memory there is', () => {
+    const zeros = fs.openSync('/dev/zero', 'r');
+    // There is no end of them.
+    const done = spawnSync(path.join(BIN, 'chat-store'), ['import', '--data-dir', path.join(root, 'of zeros')], {
+      env: cleanEnvironment(), stdio: [zeros, 'pipe', 'pipe'], encoding: 'utf8', timeout: 120000,
+    });
+    fs.closeSync(zeros);
+    assert.equal(done.status, 1, done.error);
+    assert.match(done.stderr, /line 1: it is longer than 16 MiB/);
+  });
+
   test('an export that nobody reads, or that cannot be written, is an error', async () => {
     const child = spawn(path.join(BIN, 'chat-store'), ['export', '--data-dir', store], { env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
     child.stderr.resume();
