@@ -5,6 +5,8 @@
  *     chat-bench compare WORKLOAD [options]  the same, in turn with a responder
  *     chat-bench responder                   answers at once
  *     chat-bench sync                        what the disk takes
+ *     chat-bench gateway                     Sends by HTTP, through the gateway
+ *     chat-bench fanout                      one chat, many WebSockets
  *
  * Exit status: 0; 1 when something failed, or --verify found something; 2 when the command line is
  * wrong. Errors of single requests are counted and reported, and are no failure of the program.
@@ -12,9 +14,12 @@
 #include "base/version.h"
 #include "clients/bench/bench_link.h"
 #include "clients/bench/compare.h"
+#include "clients/bench/fanout.h"
+#include "clients/bench/gateway_load.h"
 #include "clients/bench/report.h"
 #include "clients/bench/responder.h"
 #include "clients/bench/sync.h"
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +33,8 @@ static const char help[] =
     "       chat-bench compare WORKLOAD [options]\n"
     "       chat-bench responder [options]\n"
     "       chat-bench sync --directory DIR [options]\n"
+    "       chat-bench gateway [options]\n"
+    "       chat-bench fanout [options]\n"
     "\n"
     "Load for the chat service, and what it took: throughput, and latency by percentile.\n"
     "\n"
@@ -42,6 +49,8 @@ static const char help[] =
     "  compare    a workload against the service and a responder in turn; the ratio\n"
     "  responder  answers each request at once: the limit of this broker and machine\n"
     "  sync       what write and fdatasync take on a disk\n"
+    "  gateway    sends by HTTP, through chat-gateway\n"
+    "  fanout     one chat, followed by many WebSockets: deliveries, and how long they take\n"
     "\n"
     "Options come after the workload or command: chat-bench send --help shows them.\n"
     "  --help     Show this help and exit.\n"
@@ -230,14 +239,96 @@ static int run_sync(int argc, char **argv)
     return EXIT_SUCCESS;
 }
 
+/* ---- The gateway ---- */
+
+static int report_gateway(const struct gateway_target *target, const struct measurement *m)
+{
+    const struct bench_settings settings = {.workload = "send by HTTP",
+                                            .shares = {[BENCH_SEND] = 1},
+                                            .chats = target->chats,
+                                            .text_bytes = target->text_bytes,
+                                            .outstanding = target->connections,
+                                            .connections = target->connections,
+                                            .warmup_ms = target->warmup_ms};
+
+    if (target->json)
+        return report_print_json(report_json(m), stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    report_print(&settings, m, stdout);
+    return EXIT_SUCCESS;
+}
+
+static int run_gateway(int argc, char **argv)
+{
+    struct gateway_target target;
+    enum options_result result = gateway_load_parse(&target, argc, argv, stdout, stderr);
+    struct measurement *m;
+    int status = EXIT_FAILURE;
+
+    if (result != OPTIONS_OK)
+        return exit_status_of(result);
+    m = measurement_new("gateway");
+    if (m == NULL)
+        fputs(BENCH_PROGRAM ": out of memory\n", stderr);
+    else if (gateway_load_run(&target, m, stderr) == 0)
+        status = report_gateway(&target, m);
+    measurement_free(m);
+    return status;
+}
+
+static int report_fanout(const struct gateway_target *target, const struct fanout_result *r)
+{
+    double rate = r->seconds > 0 ? (double)r->deliveries / r->seconds : 0;
+
+    if (target->json)
+        return report_print_json(
+                   json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o}", "watchers",
+                             (json_int_t)target->watchers, "messages", (json_int_t)r->messages,
+                             "refused", (json_int_t)r->refused, "deliveries",
+                             (json_int_t)r->deliveries, "missing", (json_int_t)r->missing,
+                             "out_of_order", (json_int_t)r->out_of_order, "seconds", r->seconds,
+                             "deliveries_per_second", rate, "client_cpu_seconds", r->client_cpu_s,
+                             "latency_us", report_latency_json(&r->latency)),
+                   stdout) == 0
+                   ? EXIT_SUCCESS
+                   : EXIT_FAILURE;
+    printf("%" PRIu64 " messages to %" PRIu64 " watchers, %" PRIu64 "/s due: %" PRIu64
+           " deliveries in %.3f s, %.0f per second; the load generator used %.0f%% of a core\n",
+           r->messages, target->watchers, target->rate, r->deliveries, r->seconds, rate,
+           r->seconds > 0 ? 100 * r->client_cpu_s / r->seconds : 0);
+    printf("from due to delivered, ms:");
+    for (int i = 0; i < REPORT_PERCENTILES; i++)
+        printf(" %s %.3f", report_percentile_names[i],
+               (double)histogram_percentile(&r->latency, report_fractions[i]) / 1e6);
+    printf(" max %.3f\nrefused %" PRIu64 ", missing %" PRIu64 ", out of order %" PRIu64 "\n",
+           (double)r->latency.maximum / 1e6, r->refused, r->missing, r->out_of_order);
+    return EXIT_SUCCESS;
+}
+
+static int run_fanout(int argc, char **argv)
+{
+    static struct fanout_result measured;
+    struct gateway_target target;
+    enum options_result result = fanout_parse(&target, argc, argv, stdout, stderr);
+
+    if (result != OPTIONS_OK)
+        return exit_status_of(result);
+    if (fanout_run(&target, &measured, stderr) != 0)
+        return EXIT_FAILURE;
+    return report_fanout(&target, &measured) == EXIT_SUCCESS && measured.missing == 0 &&
+                   measured.out_of_order == 0
+               ? EXIT_SUCCESS
+               : EXIT_FAILURE;
+}
+
 static int bad_command(const char *word)
 {
-    fprintf(stderr,
-            BENCH_PROGRAM
-            ": \"%.80s\" is no workload (send, history, mixed, new, jetstream) and "
-            "no command (compare, responder, sync); it comes first (see " BENCH_PROGRAM
-            " --help)\n",
-            word);
+    fprintf(
+        stderr,
+        BENCH_PROGRAM
+        ": \"%.80s\" is no workload (send, history, mixed, new, jetstream) and "
+        "no command (compare, responder, sync, gateway, fanout); it comes first (see " BENCH_PROGRAM
+        " --help)\n",
+        word);
     return EXIT_USAGE;
 }
 
@@ -257,6 +348,10 @@ static int run(int argc, char **argv)
         return run_responder(argc - 1, argv + 1);
     if (strcmp(argv[1], "sync") == 0)
         return run_sync(argc - 1, argv + 1);
+    if (strcmp(argv[1], "gateway") == 0)
+        return run_gateway(argc - 1, argv + 1);
+    if (strcmp(argv[1], "fanout") == 0)
+        return run_fanout(argc - 1, argv + 1);
     if (strcmp(argv[1], "compare") == 0)
         return argc > 2 && bench_is_workload(argv[2]) ? run_workload(true, argc - 2, argv + 2)
                                                       : bad_command(argc > 2 ? argv[2] : "");

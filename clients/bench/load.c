@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #define SECOND_NS UINT64_C(1000000000)
 #define JETSTREAM_PREFIX "chatbench."
@@ -215,15 +214,6 @@ static void tick(void *data, uint64_t now_ns)
 
 /* ---- Runs ---- */
 
-static double cpu_seconds(void)
-{
-    struct rusage usage;
-
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
 static void set_subjects(struct load *load, const char *prefix)
 {
     for (int kind = 0; kind < BENCH_JETSTREAM; kind++)
@@ -264,9 +254,9 @@ bool load_run(struct load *load, struct engine *engine, const char *prefix,
     load->told_completed = 0;
     load->told_ns = engine_now_ns();
     measurement->begin_ns = UINT64_MAX;
-    measurement->client_cpu_s = -cpu_seconds();
+    measurement->client_cpu_s = -measurement_cpu_seconds();
     whole = engine_run(engine, &source, &pace, &load->began_ns);
-    measurement->client_cpu_s += cpu_seconds();
+    measurement->client_cpu_s += measurement_cpu_seconds();
     end_window(load, whole);
     if (s->progress)
         fputs("\r\033[K", stderr);

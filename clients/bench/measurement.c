@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -99,4 +100,13 @@ size_t measurement_full_seconds(const struct measurement *m)
     size_t full = (size_t)measurement_seconds(m);
 
     return full < m->second_count ? full : m->second_count;
+}
+
+double measurement_cpu_seconds(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }

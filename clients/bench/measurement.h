@@ -47,4 +47,7 @@ double measurement_reply_bytes(const struct measurement *m, enum bench_kind kind
 /* Seconds that were measured in full. */
 size_t measurement_full_seconds(const struct measurement *m);
 
+/* What this process has used of processors until now, in seconds. */
+double measurement_cpu_seconds(void);
+
 #endif
