@@ -51,6 +51,6 @@ done
 # A program for measuring has many options, and a README of its own.
 readme=clients/bench/README.md
 check "$bin/chat-bench"
-for command in send responder sync; do check "$bin/chat-bench" $command; done
+for command in send responder sync gateway fanout; do check "$bin/chat-bench" $command; done
 check "$bin/chat-bench" compare send
 [[ $failed == 0 ]]

@@ -293,6 +293,60 @@ const against = (system, outstanding) => async () => {
   };
 };
 
+// A gateway beside the stand's chatd; `work` gets its address and its process.
+async function withGateway(stand, work) {
+  const gateway = start(path.join(BIN, 'chat-gateway'), [
+    '--nats-url', stand.url, '--listen', '127.0.0.1:0', '--max-connections-per-address', '10000', '--access-log=false']);
+  try {
+    const line = await lineOf(gateway, 'event=ready');
+    return await work(`http://127.0.0.1:${line.match(/ port=(\d+)/)[1]}`, gateway);
+  } finally {
+    if (children.has(gateway)) await end(gateway);
+  }
+}
+
+async function benchGateway(command, options) {
+  const { stdout } = await run(path.join(BIN, 'chat-bench'), [command, '--json', ...flags(options)], { env: environment });
+  return JSON.parse(stdout);
+}
+
+// The same Sends, by HTTP and by NATS, in turn.
+function gatewaySends() {
+  return withStand((stand) => withGateway(stand, async (url) => {
+    const rates = [[], []];
+    const options = { chats: 1000, 'duration-ms': durationMs, 'warmup-ms': warmupMs };
+    for (let i = 0; i < pairs; i++) {
+      await sleep(short ? 200 : 3000);
+      const { throughput_per_second: rate } = await benchGateway('gateway', { 'gateway-url': url, clients: 256, ...options });
+      rates[0].push(rate);
+      await sleep(short ? 200 : 3000);
+      rates[1].push((await stand.load('send', { outstanding: 256, ...options })).throughput_per_second);
+    }
+    const [a, b] = rates.map(median);
+    return { value: a / b, text: `${(a / b).toFixed(2)} (${perSecond(a)} to ${perSecond(b)})` };
+  }));
+}
+
+// As many messages as get through without falling behind is another question; this is a steady chat.
+function gatewayFanout() {
+  return withStand((stand) => withGateway(stand, async (url) => {
+    const report = await benchGateway('fanout', { 'gateway-url': url, watchers: 1000, rate: short ? 20 : 50, 'duration-ms': durationMs });
+    return {
+      value: report.deliveries_per_second,
+      text: `${perSecond(report.deliveries_per_second)} delivered, p99 ${ms(report.latency_us.p99 / 1000)}; ${report.missing} missing`,
+    };
+  }));
+}
+
+// Connections that are there and say nothing.
+function gatewayIdle() {
+  return withStand((stand) => withGateway(stand, async (url, gateway) => {
+    await benchGateway('fanout', { 'gateway-url': url, watchers: 5000, rate: 1, 'duration-ms': 3000 });
+    const peak = Number(fs.readFileSync(`/proc/${gateway.pid}/status`, 'utf8').match(/VmHWM:\s+(\d+)/)[1]) / 1024;
+    return { value: peak, text: `${peak.toFixed(1)} MiB at most` };
+  }));
+}
+
 function idleMemory() {
   return withStand(async (stand) => {
     await sleep(1000);
@@ -369,6 +423,9 @@ const rows = [
   ['memory-loaded', 'resident, a million chats, full load', atMost(150, 'MiB'), loadedMemory],
   ['disk', 'disk, settled, for a byte of Message', atMost(1.5, 'bytes'), settledDisk],
   ['start', 'start with a million chats and a full journal', atMost(2, 's'), startTime],
+  ['gateway-send', 'Send by HTTP, 256 connections, to Send by NATS, 256 outstanding', atLeast(0.4), gatewaySends],
+  ['gateway-fanout', 'one chat to 1,000 WebSockets', null, gatewayFanout],
+  ['gateway-memory', 'resident, 5,000 WebSockets', atMost(100, 'MiB'), gatewayIdle],
 ];
 
 // ---- The table ----
