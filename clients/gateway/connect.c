@@ -12,6 +12,7 @@
  */
 #include "clients/gateway/connect.h"
 
+#include "clients/gateway/access.h"
 #include "clients/gateway/gateway.h"
 #include "clients/gateway/hub.h"
 #include "clients/gateway/live_arguments.h"
@@ -32,6 +33,7 @@ struct connection {
     struct websocket *websocket;
     struct hub_watcher *watcher; /* NULL: the chat cannot be shown any more */
     struct send_queue *sends;
+    struct access_lease lease;
     bool paused; /* not read from */
 };
 
@@ -279,8 +281,17 @@ static void on_closed(void *data)
     struct connection *connection = data;
 
     leave(connection);
+    access_lease_end(&connection->lease);
     send_queue_close(connection->sends);
     free(connection);
+}
+
+static void on_revoked(void *data)
+{
+    struct connection *connection = data;
+
+    websocket_close(connection->websocket, WEBSOCKET_POLICY, "the token does not count any more");
+    leave(connection);
 }
 
 static int start(struct connection *connection, const struct exchange *exchange,
@@ -322,7 +333,15 @@ void connect_handle(struct exchange *exchange)
     if (live_arguments_read(exchange, "Connect", &arguments) != 0)
         return;
     connection = calloc(1, sizeof *connection);
-    if (connection == NULL || start(connection, exchange, &arguments) != 0)
+    if (connection == NULL)
+        abort();
+    connection->lease.data = connection;
+    connection->lease.revoked = on_revoked;
+    if (access_lease_begin(&connection->lease, exchange) != 0) {
+        free(connection);
+        return;
+    }
+    if (start(connection, exchange, &arguments) != 0)
         abort();
     connection->websocket = websocket_accept(
         exchange,

@@ -12,6 +12,7 @@
  */
 #include "clients/gateway/events.h"
 
+#include "clients/gateway/access.h"
 #include "clients/gateway/gateway.h"
 #include "clients/gateway/hub.h"
 #include "clients/gateway/live_arguments.h"
@@ -32,6 +33,7 @@ struct events {
     uint64_t from_seq; /* 0: from now */
     uint64_t comment_ms;
     uv_timer_t comment;
+    struct access_lease lease;
 };
 
 /* ---- To the client ---- */
@@ -73,6 +75,7 @@ static void leave(struct events *events)
 static void end(struct events *events)
 {
     leave(events);
+    access_lease_end(&events->lease);
     uv_close((uv_handle_t *)&events->comment, on_timer_closed);
 }
 
@@ -165,6 +168,13 @@ static void pump(void *data)
 
 /* ---- Beginning ---- */
 
+static void on_revoked(void *data)
+{
+    fail(data, &(struct hub_error){.code = 401,
+                                   .id = "gateway.Unauthorized",
+                                   .detail = "the token does not count any more"});
+}
+
 static void on_gone(void *data)
 {
     struct events *events = data;
@@ -205,6 +215,12 @@ void events_handle(struct exchange *exchange)
     events = calloc(1, sizeof *events);
     if (events == NULL)
         abort();
+    events->lease.data = events;
+    events->lease.revoked = on_revoked;
+    if (access_lease_begin(&events->lease, exchange) != 0) {
+        free(events);
+        return;
+    }
     watch = (struct hub_watch_options){.method = "Events",
                                        .namespace_name = identity->namespace_name,
                                        .chat_id = arguments.chat_id,

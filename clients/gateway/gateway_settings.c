@@ -109,6 +109,64 @@ static size_t fill_listen_table(struct gateway_settings *s, struct option *table
     return sizeof options / sizeof *options;
 }
 
+static struct option flag_option(const char *name, const char *environment, bool *value,
+                                 const char *help)
+{
+    return (struct option){.name = name,
+                           .environment = environment,
+                           .kind = OPTION_FLAG,
+                           .value = value,
+                           .help = help};
+}
+
+static size_t fill_auth_table(struct gateway_settings *s, struct option *table)
+{
+    const struct option options[] = {
+        text_option("auth", "CHAT_AUTH", &s->auth, "none",
+                    "\"none\": whoever reaches it may do everything; the default without the "
+                    "next options. Only when it listens on loopback alone."),
+        text_option("auth-tokens", "CHAT_AUTH_TOKENS", &s->auth_tokens, "FILE",
+                    "Tokens that count: lines of SHA-256, namespace or *, user or *. Read again on "
+                    "SIGHUP."),
+        text_option("auth-jwt-key", "CHAT_AUTH_JWT_KEY", &s->auth_jwt_key, "FILE",
+                    "Key of those who sign JSON Web Tokens: PEM, JWK or JWKS, for HS256 also the "
+                    "secret itself. Read again on SIGHUP. Needs --auth-jwt-alg."),
+        text_option("auth-jwt-alg", "CHAT_AUTH_JWT_ALG", &s->auth_jwt_alg, "NAME",
+                    "The one algorithm that counts: HS256, RS256, ES256 or EdDSA."),
+        text_option("auth-jwt-issuer", "CHAT_AUTH_JWT_ISSUER", &s->auth_jwt_issuer, "TEXT",
+                    "What the claim iss must be."),
+        text_option("auth-jwt-audience", "CHAT_AUTH_JWT_AUDIENCE", &s->auth_jwt_audience, "TEXT",
+                    "What the claim aud must be or hold; without it, tokens with aud are refused."),
+        flag_option("allow-insecure", "CHAT_ALLOW_INSECURE", &s->allow_insecure,
+                    "Let --auth none listen on addresses that others can reach."),
+        flag_option("open-metrics", "CHAT_OPEN_METRICS", &s->open_metrics,
+                    "Show /metrics to everybody, not only to tokens of any namespace and user."),
+    };
+    memcpy(table, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
+static size_t fill_rate_table(struct gateway_settings *s, struct option *table)
+{
+    const struct option options[] = {
+        number_option("rate-per-token", "CHAT_RATE_PER_TOKEN", &s->rate_per_token, 0, 1000000,
+                      "Requests a second of one token, or one user of JSON Web Tokens; past it "
+                      "they get 429. 0: no limit."),
+        number_option("burst-per-token", "CHAT_BURST_PER_TOKEN", &s->burst_per_token, 0, 1000000,
+                      "So many at once after a pause. 0: twice the rate."),
+        number_option("rate-per-address", "CHAT_RATE_PER_ADDRESS", &s->rate_per_address, 0, 1000000,
+                      "Requests a second of one address, or of a /64 of IPv6. 0: no limit."),
+        number_option("burst-per-address", "CHAT_BURST_PER_ADDRESS", &s->burst_per_address, 0,
+                      1000000, "So many at once after a pause. 0: twice the rate."),
+        number_option("max-connections-per-token", "CHAT_MAX_CONNECTIONS_PER_TOKEN",
+                      &s->max_connections_per_token, 0, 1000000,
+                      "WebSockets and event streams of one token, or one user of JSON Web Tokens, "
+                      "at once; past it they get 429. 0: no limit."),
+    };
+    memcpy(table, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
 static size_t fill_broker_table(struct gateway_settings *s, struct option *table)
 {
     struct option urls =
@@ -304,6 +362,9 @@ static enum options_result check_listen(struct gateway_settings *settings, FILE 
             return mistake(err, "--listen must be an address and a port, such as 127.0.0.1:8080, "
                                 "[::1]:8080 or *:8080");
     }
+    if (given(settings->auth) && strcmp(settings->auth, "none") != 0)
+        return mistake(err, "--auth can only be none; to ask for tokens, give --auth-tokens or "
+                            "--auth-jwt-key");
     if (given(settings->listen_tls_cert) != given(settings->listen_tls_key))
         return mistake(err, "--listen-tls-cert and --listen-tls-key go together");
     for (size_t i = 0; i < settings->cors_origins.count; i++) {
@@ -351,6 +412,8 @@ enum options_result gateway_settings_parse(struct gateway_settings *settings, in
 
     set_defaults(settings);
     options.count = fill_listen_table(settings, table);
+    options.count += fill_auth_table(settings, table + options.count);
+    options.count += fill_rate_table(settings, table + options.count);
     options.count += fill_broker_table(settings, table + options.count);
     options.count += fill_limit_table(settings, table + options.count);
     options.count += fill_time_table(settings, table + options.count);

@@ -22,6 +22,21 @@ struct gateway_settings {
     struct option_list cors_origins;    /* "https://chat.example", exactly */
     struct option_list trusted_proxies; /* addresses whose X-Forwarded-For counts */
 
+    /* Who may do what; texts are NULL where not given. */
+    const char *auth; /* "none", or NULL */
+    const char *auth_tokens;
+    const char *auth_jwt_key;
+    const char *auth_jwt_alg;
+    const char *auth_jwt_issuer;
+    const char *auth_jwt_audience;
+    bool allow_insecure;
+    bool open_metrics;
+    uint64_t rate_per_token;  /* a second; 0: no limit, here and in the next ones */
+    uint64_t burst_per_token; /* 0: twice the rate */
+    uint64_t rate_per_address;
+    uint64_t burst_per_address;
+    uint64_t max_connections_per_token; /* WebSockets and event streams */
+
     /* The broker; texts are NULL where not given. */
     struct option_list nats_urls; /* with credentials, maybe: never log them as they are */
     const char *user;

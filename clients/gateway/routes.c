@@ -3,6 +3,7 @@
 #include "clients/gateway/connect.h"
 #include "clients/gateway/events.h"
 #include "clients/gateway/http_calls.h"
+#include "clients/gateway/monitoring.h"
 #include <string.h>
 
 static const struct route table[] = {
@@ -13,6 +14,8 @@ static const struct route table[] = {
     {"GET", "/chat/Connect", "Connect", ROUTE_GUARDED | ROUTE_WEBSOCKET, connect_handle},
     {"GET", "/chat/Events", "Events", ROUTE_GUARDED, events_handle},
     {"GET", "/healthz", "healthz", ROUTE_OPEN, http_calls_healthz},
+    {"GET", "/readyz", "readyz", ROUTE_LIMITED, monitoring_readyz},
+    {"GET", "/metrics", "metrics", ROUTE_LIMITED, monitoring_metrics},
 };
 #define ROUTE_COUNT (sizeof table / sizeof table[0])
 
