@@ -4,11 +4,15 @@
 
 const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
-const { World, eventually, inParallel, within } = require('./harness');
+const fs = require('node:fs');
+const { World, eventually, inParallel, scaled, within } = require('./harness');
 const {
   EventStream, Gateway, connect, eventSubscriptions, refusedHandshake,
 } = require('./live');
 
+// make faults wants 5000.
+const IDLE = Number(process.env.CHAT_TEST_IDLE || scaled(500));
+const SANITIZED = /SANITIZE=./.test(process.env.CHAT_MAKE_VARIABLES || '');
 const NO_CHAT = '00000000-0000-4000-8000-000000000000';
 const texts = (messages) => messages.map((message) => message.text);
 
@@ -449,6 +453,37 @@ describe('the gateway through thick and thin', () => {
       const events = await EventStream.open(gateway, { chat_id: chatId });
       await events.until('there are comments', () => events.comments >= 3);
       await events.end();
+    } finally {
+      await gateway.stop();
+      await world.close();
+    }
+  });
+
+  const residentKib = (gateway) => Number(
+    /VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${gateway.program.child.pid}/status`, 'utf8'))[1],
+  );
+
+  test(`${IDLE} idle WebSockets take little memory, and all are told of what comes`, async () => {
+    const { world, gateway, client } = await rig([
+      '--max-connections-per-address', String(IDLE + 100), '--max-connections', String(IDLE + 100),
+    ]);
+    try {
+      const chats = await inParallel(50, 10, (i) => client.chat('John', `idle ${i}`));
+      const before = residentKib(gateway);
+      const sockets = await inParallel(IDLE, 50, async (i) => {
+        const socket = await connect(gateway, { chat_id: chats[i % 50], user_id: `u${i}`, from_seq: 1 });
+        await socket.untilLive();
+        return socket;
+      });
+      const taken = residentKib(gateway) - before;
+      if (!SANITIZED) {
+        assert.ok(taken / IDLE < 16, `${taken} KiB for ${IDLE}`);
+        assert.ok(IDLE > 5000 || before + taken < 100 * 1024, `${before + taken} KiB in all`);
+      }
+      await inParallel(50, 10, (i) => client.Send({ chat_id: chats[i], user_id: 'John', text: 'up' }));
+      await Promise.all(sockets.map((socket) => socket.untilShown(1)));
+      for (const socket of sockets) socket.socket.terminate();
+      await Promise.all(sockets.map((socket) => socket.closed));
     } finally {
       await gateway.stop();
       await world.close();

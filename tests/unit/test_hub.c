@@ -444,6 +444,33 @@ static void test_one_follow_for_many(void **state)
     end();
 }
 
+/* The same chat_id in two namespaces is two chats. */
+static void test_namespaces_are_apart(void **state)
+{
+    struct world here;
+    struct reader readers[2] = {0};
+    const char *const names[] = {"a", "A"};
+
+    (void)state;
+    begin(&here, NULL);
+    for (int i = 0; i < 2; i++) {
+        const struct hub_watch_options options = {.method = "Connect",
+                                                  .namespace_name = names[i],
+                                                  .chat_id = CHAT,
+                                                  .data = &readers[i],
+                                                  .ready = on_ready};
+        assert_int_equal(hub_watch(here.hub, &readers[i].watcher, &options), CHAT_OK);
+        take_all(&readers[i]);
+        here.follow = NULL; /* the hub knows its own */
+        answer(0);
+        assert_int_equal(here.follows_started, i + 1);
+    }
+    here.follow = NULL;
+    leave(&readers[0]);
+    leave(&readers[1]);
+    end();
+}
+
 static void test_recent_instead_of_pages(void **state)
 {
     struct world here;
@@ -898,6 +925,7 @@ int main(void)
         cmocka_unit_test(test_history_then_live),
         cmocka_unit_test(test_from_now),
         cmocka_unit_test(test_one_follow_for_many),
+        cmocka_unit_test(test_namespaces_are_apart),
         cmocka_unit_test(test_recent_instead_of_pages),
         cmocka_unit_test(test_behind_the_recent),
         cmocka_unit_test(test_recent_go_with_time),
