@@ -142,7 +142,7 @@ static void make_key(const struct hub_watcher *watcher, struct hub_channel *chan
 
 static struct hub_channel *find(struct hub *hub, const struct hub_watcher *watcher)
 {
-    struct hub_channel wanted;
+    struct hub_channel wanted = {0};
     struct hub_channel *const *found;
 
     make_key(watcher, &wanted);

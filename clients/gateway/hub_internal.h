@@ -91,11 +91,11 @@ struct hub {
     uv_timer_t sweep;
     void *channels;       /* by key; a tree of search.h */
     size_t channel_count; /* until they are freed */
-    TAILQ_HEAD(, hub_channel) idle;
-    TAILQ_HEAD(, hub_recent) recent;          /* of all channels, the oldest first */
-    size_t watcher_count;                     /* until they are freed */
-    TAILQ_HEAD(, hub_watcher) queue;          /* for pages */
-    TAILQ_HEAD(hub_pages, hub_watcher) pages; /* who has one, the longest untouched first */
+    TAILQ_HEAD(hub_idle, hub_channel) idle;
+    TAILQ_HEAD(hub_recents, hub_recent) recent; /* of all channels, the oldest first */
+    size_t watcher_count;                       /* until they are freed */
+    TAILQ_HEAD(hub_queue, hub_watcher) queue;   /* for pages */
+    TAILQ_HEAD(hub_pages, hub_watcher) pages;   /* who has one, the longest untouched first */
     unsigned calls;
     struct jsonpb_buffer scratch;
     struct hub_stats stats;

@@ -28,7 +28,7 @@ struct send_queue {
     bool calling;
     bool telling;
     bool closed;
-    STAILQ_HEAD(, send) sends;
+    STAILQ_HEAD(send_list, send) sends;
     size_t count;
     size_t bytes;
 };

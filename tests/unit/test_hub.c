@@ -277,8 +277,10 @@ static void leave(struct reader *reader)
 
 static void begin(struct world *new_world, const struct hub_options *wanted)
 {
-    struct hub_options options = wanted == NULL ? (struct hub_options){0} : *wanted;
+    struct hub_options options = {0};
 
+    if (wanted != NULL)
+        options = *wanted;
     *new_world = (struct world){0};
     world = new_world;
     options.source = &fake;
