@@ -39,8 +39,14 @@
 #define LIBRARY_STOP_MS 2000
 /* Of a subject that is needed, with its quotation marks. */
 #define REFUSED_SUBJECT_BYTES 64
-/* Taken from a subscription at a time. */
-#define BURST_MESSAGES 256
+/* Messages that are done with and not yet destroyed: how many, and of how many bytes; and how many
+ * may be kept until the next ones come. */
+#define SPENT_MESSAGES 256
+#define SPENT_KEPT 32
+#define SPENT_BYTES (1024 * 1024)
+/* This much is written at once: the broker can go on with it, and moving what a socket does not
+ * take, which the library does, stays cheap. */
+#define WRITE_BYTES (64 * 1024)
 
 struct broker {
     uv_loop_t *loop;
@@ -59,6 +65,11 @@ struct broker {
     uint64_t retry_ms;
     struct pace retry_pace;
     struct pace refused_pace;
+    natsMsg *spent[SPENT_MESSAGES];
+    size_t spent_count;
+    size_t spent_bytes;
+    size_t published_bytes; /* since the last writing */
+    struct broker_adapter adapter;
     struct broker_watch watch;
     uv_timer_t timer;
     uv_check_t check;
@@ -79,55 +90,73 @@ static void on_timer(uv_timer_t *timer);
 /* ---- Receiving ---- */
 
 /*
- * Hands on up to `limit` messages. They are destroyed together afterwards: the library leaves that
- * to a thread of its own and wakes it when it sleeps, which is once for all of them rather than
- * once for each. (One by one, that was a third of this thread's time under load.)
+ * They are destroyed many at a time: the library leaves that to a thread of its own and wakes it
+ * when it sleeps, which is once for all of them rather than once for each. (One by one, that was a
+ * third of this thread's time under load.)
  */
-static void drain_burst(natsSubscription *subscription, const struct broker_subject *subject,
-                        size_t limit)
+static void destroy_spent(struct broker *broker)
 {
-    natsMsg *burst[BURST_MESSAGES];
-    size_t count = 0;
-
-    for (; limit > 0; limit--) {
-        natsStatus status = natsSubscription_NextMsg(&burst[count], subscription, 0);
-        /* Errors say something about the subscription, not about the message; the next call has
-         * it. A subscription that was closed meanwhile has none. */
-        if (status == NATS_OK)
-            subject->receive(subject->data, burst[count++]);
-        else if (status == NATS_NO_RESPONDERS && subject->no_responders != NULL)
-            subject->no_responders(subject->data);
-    }
-    while (count > 0)
-        natsMsg_Destroy(burst[--count]);
+    while (broker->spent_count > 0)
+        natsMsg_Destroy(broker->spent[--broker->spent_count]);
+    broker->spent_bytes = 0;
 }
 
-static void drain_subscription(natsSubscription *subscription, const struct broker_subject *subject)
+static void spend(struct broker *broker, natsMsg *message)
 {
-    uint64_t queued = 0;
+    broker->spent[broker->spent_count++] = message;
+    broker->spent_bytes += (size_t)natsMsg_GetDataLength(message);
+    if (broker->spent_count == SPENT_MESSAGES || broker->spent_bytes >= SPENT_BYTES)
+        destroy_spent(broker);
+}
 
-    if (natsSubscription_QueuedMsgs(subscription, &queued) != NATS_OK)
-        return;
-    while (queued > 0) {
-        size_t limit = queued < BURST_MESSAGES ? (size_t)queued : BURST_MESSAGES;
-        drain_burst(subscription, subject, limit);
-        queued -= limit;
+/* Hands on up to `limit` messages. */
+static void drain_burst(struct broker *broker, natsSubscription *subscription,
+                        const struct broker_subject *subject, uint64_t limit)
+{
+    natsMsg *message;
+
+    for (; limit > 0; limit--) {
+        natsStatus status = natsSubscription_NextMsg(&message, subscription, 0);
+        /* Errors say something about the subscription, not about the message; the next call has
+         * it. A subscription that was closed meanwhile has none. */
+        if (status == NATS_OK) {
+            subject->receive(subject->data, message);
+            spend(broker, message);
+        } else if (status == NATS_NO_RESPONDERS && subject->no_responders != NULL) {
+            subject->no_responders(subject->data);
+        }
     }
 }
 
 static void receive(struct broker *broker)
 {
+    uint64_t queued;
+
     if (broker->connection == NULL)
         return;
     for (size_t i = 0; i < broker->subject_count; i++) {
-        if (broker->subscriptions[i] != NULL)
-            drain_subscription(broker->subscriptions[i], &broker->subjects[i]);
+        queued = 0;
+        if (broker->subscriptions[i] != NULL &&
+            natsSubscription_QueuedMsgs(broker->subscriptions[i], &queued) == NATS_OK)
+            drain_burst(broker, broker->subscriptions[i], &broker->subjects[i], queued);
     }
+    if (broker->spent_count > SPENT_KEPT)
+        destroy_spent(broker);
+}
+
+static void write_published(struct broker *broker)
+{
+    broker->published_bytes = 0;
+    broker_adapter_write(&broker->adapter);
 }
 
 static void on_check(uv_check_t *check)
 {
-    receive(check->data);
+    struct broker *broker = check->data;
+
+    /* What was answered goes out before more is taken in. */
+    write_published(broker);
+    receive(broker);
 }
 
 /* ---- Flushing ---- */
@@ -204,6 +233,7 @@ static void drop_connection(struct broker *broker)
         natsSubscription_Destroy(broker->subscriptions[i]);
         broker->subscriptions[i] = NULL;
     }
+    broker_adapter_use(&broker->adapter, NULL);
     natsConnection_Destroy(broker->connection);
     broker->connection = NULL;
     broker->lost = false;
@@ -365,6 +395,7 @@ static void connect_now(struct broker *broker)
         retry_later(broker);
         return;
     }
+    broker_adapter_use(&broker->adapter, broker->connection);
     if (subscribe_now(broker, true) != NATS_OK)
         return;
     if (broker->admitted)
@@ -391,19 +422,31 @@ static void on_timer(uv_timer_t *timer)
 
 /* ---- Publishing ---- */
 
+static natsStatus published(struct broker *broker, natsStatus status, size_t size)
+{
+    broker->published_bytes += size;
+    if (broker->published_bytes >= WRITE_BYTES)
+        write_published(broker);
+    return status;
+}
+
 natsStatus broker_publish(struct broker *broker, const char *subject, const void *bytes,
                           size_t size)
 {
+    natsStatus status;
+
     if (broker->connection == NULL)
         return NATS_CONNECTION_CLOSED;
-    return natsConnection_Publish(broker->connection, subject, bytes, (int)size);
+    status = natsConnection_Publish(broker->connection, subject, bytes, (int)size);
+    return published(broker, status, size);
 }
 
 natsStatus broker_publish_message(struct broker *broker, natsMsg *message)
 {
     if (broker->connection == NULL)
         return NATS_CONNECTION_CLOSED;
-    return natsConnection_PublishMsg(broker->connection, message);
+    return published(broker, natsConnection_PublishMsg(broker->connection, message),
+                     (size_t)natsMsg_GetDataLength(message));
 }
 
 natsStatus broker_request(struct broker *broker, const char *subject, const char *reply)
@@ -473,15 +516,18 @@ void broker_close(struct broker *broker)
     broker_watch_stop(&broker->watch);
     uv_close((uv_handle_t *)&broker->timer, NULL);
     uv_close((uv_handle_t *)&broker->check, NULL);
+    broker_adapter_close(&broker->adapter);
     natsConnection_Close(broker->connection);
 }
 
 void broker_free(struct broker *broker)
 {
     drop_connection(broker);
+    destroy_spent(broker);
     natsOptions_Destroy(broker->options);
     nats_CloseAndWait(LIBRARY_STOP_MS);
     broker_watch_free(&broker->watch);
+    broker_adapter_free(&broker->adapter);
     free(broker->subscriptions);
     free(broker);
 }
@@ -494,7 +540,7 @@ static int set_options(struct broker *broker, const struct broker_settings *sett
 
     if (broker_options_create(&broker->options, settings) != 0)
         return -1;
-    status = broker_adapter_install(broker->options, broker->loop);
+    status = broker_adapter_install(&broker->adapter, broker->options);
     if (status == NATS_OK)
         status = broker_watch_install(&broker->watch, broker->options);
     if (status == NATS_OK)
@@ -530,8 +576,10 @@ int broker_start(struct broker **result, uv_loop_t *loop, const struct broker_se
     broker->subscriptions = calloc(subject_count, sizeof(natsSubscription *));
     if (broker->subscriptions == NULL)
         goto err_after_broker;
-    if (broker_watch_start(&broker->watch, loop, on_lost, on_reconnected, broker) != 0)
+    if (broker_adapter_init(&broker->adapter, loop) != 0)
         goto err_after_subscriptions;
+    if (broker_watch_start(&broker->watch, loop, on_lost, on_reconnected, broker) != 0)
+        goto err_after_adapter;
     if (set_options(broker, settings) != 0)
         goto err_after_watch;
     start_handles(broker);
@@ -542,6 +590,10 @@ err_after_watch:
     broker_watch_stop(&broker->watch);
     uv_run(loop, UV_RUN_NOWAIT); /* closes its handle */
     broker_watch_free(&broker->watch);
+err_after_adapter:
+    broker_adapter_close(&broker->adapter);
+    uv_run(loop, UV_RUN_NOWAIT);
+    broker_adapter_free(&broker->adapter);
 err_after_subscriptions:
     free(broker->subscriptions);
 err_after_broker:

@@ -2,6 +2,13 @@
  * The adapter's functions are not static and not free of warnings under our flags, hence this file
  * and the pragmas. It keeps the loop of the thread in thread-local data: calls from other threads
  * (the library's reconnecting thread) are put in a queue and carried out on the loop.
+ *
+ *   published ─▶ on_write(add) ─▶ unwritten ─▶ broker_adapter_write ─▶ all taken: on_write(remove)
+ *                    │ another thread's             │ not all
+ *                    └──────────────▶ polled ◀──────┘     writable ─▶ … ─▶ on_write(remove)
+ *
+ * The library's adapter counts on the connection's lock, which its callbacks are called with, and
+ * which we do not have in broker_adapter_write: our own is held over all calls of it.
  */
 #include "service/broker_adapter.h"
 
@@ -15,10 +22,146 @@
 #include <nats/adapters/libuv.h>
 #pragma GCC diagnostic pop
 
-natsStatus broker_adapter_install(natsOptions *options, uv_loop_t *loop)
+static natsStatus on_attach(void **user_data, void *loop, natsConnection *connection,
+                            natsSock socket)
+{
+    struct broker_adapter *adapter = loop;
+    natsStatus status;
+
+    uv_mutex_lock(&adapter->lock);
+    /* Of the one connection: NULL for the first time, and set when it reconnects. */
+    if (*user_data == NULL)
+        adapter->inner = NULL;
+    adapter->unwritten = false;
+    adapter->polled = false;
+    status = natsLibuv_Attach(&adapter->inner, adapter->loop, connection, socket);
+    uv_mutex_unlock(&adapter->lock);
+    *user_data = adapter;
+    return status;
+}
+
+static natsStatus on_read(void *user_data, bool add)
+{
+    struct broker_adapter *adapter = user_data;
+    natsStatus status = NATS_OK;
+
+    uv_mutex_lock(&adapter->lock);
+    if (adapter->inner != NULL)
+        status = natsLibuv_Read(adapter->inner, add);
+    uv_mutex_unlock(&adapter->lock);
+    return status;
+}
+
+/* Its being active is all that is wanted. */
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+/* Bytes that were published by the loop's thread wait until they are written from there; others are
+ * polled for at once, since the loop may be waiting. */
+static natsStatus on_write(void *user_data, bool add)
+{
+    struct broker_adapter *adapter = user_data;
+    uv_thread_t self = uv_thread_self();
+    bool here = uv_thread_equal(&self, &adapter->thread) != 0;
+    bool poll = add && (!here || adapter->closed);
+    natsStatus status = NATS_OK;
+
+    uv_mutex_lock(&adapter->lock);
+    adapter->unwritten = add;
+    if (adapter->inner != NULL && poll != adapter->polled) {
+        adapter->polled = poll;
+        status = natsLibuv_Write(adapter->inner, poll);
+    }
+    uv_mutex_unlock(&adapter->lock);
+    if (here && add && !poll)
+        uv_idle_start(&adapter->idle, on_idle);
+    return status;
+}
+
+static natsStatus on_detach(void *user_data)
+{
+    struct broker_adapter *adapter = user_data;
+    natsStatus status = NATS_OK;
+
+    uv_mutex_lock(&adapter->lock);
+    if (adapter->inner != NULL)
+        status = natsLibuv_Detach(adapter->inner);
+    adapter->inner = NULL;
+    adapter->unwritten = false;
+    uv_mutex_unlock(&adapter->lock);
+    return status;
+}
+
+static bool is_unwritten(struct broker_adapter *adapter)
+{
+    bool unwritten;
+
+    uv_mutex_lock(&adapter->lock);
+    unwritten = adapter->unwritten;
+    uv_mutex_unlock(&adapter->lock);
+    return unwritten;
+}
+
+/* What is not taken is polled for. */
+static void poll_for_rest(struct broker_adapter *adapter)
+{
+    uv_mutex_lock(&adapter->lock);
+    if (adapter->unwritten && !adapter->polled && adapter->inner != NULL)
+        adapter->polled = natsLibuv_Write(adapter->inner, true) == NATS_OK;
+    uv_mutex_unlock(&adapter->lock);
+}
+
+void broker_adapter_write(struct broker_adapter *adapter)
+{
+    if (!uv_is_active((uv_handle_t *)&adapter->idle))
+        return;
+    uv_idle_stop(&adapter->idle);
+    if (adapter->connection == NULL || !is_unwritten(adapter))
+        return;
+    natsConnection_ProcessWriteEvent(adapter->connection);
+    poll_for_rest(adapter);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    broker_adapter_write(prepare->data);
+}
+
+void broker_adapter_use(struct broker_adapter *adapter, natsConnection *connection)
+{
+    adapter->connection = connection;
+}
+
+int broker_adapter_init(struct broker_adapter *adapter, uv_loop_t *loop)
+{
+    *adapter = (struct broker_adapter){.loop = loop, .thread = uv_thread_self()};
+    if (uv_mutex_init(&adapter->lock) != 0)
+        return -1;
+    uv_idle_init(loop, &adapter->idle);
+    uv_prepare_init(loop, &adapter->prepare);
+    adapter->prepare.data = adapter;
+    uv_prepare_start(&adapter->prepare, on_prepare);
+    return 0;
+}
+
+void broker_adapter_close(struct broker_adapter *adapter)
+{
+    broker_adapter_write(adapter);
+    adapter->closed = true;
+    uv_close((uv_handle_t *)&adapter->idle, NULL);
+    uv_close((uv_handle_t *)&adapter->prepare, NULL);
+}
+
+void broker_adapter_free(struct broker_adapter *adapter)
+{
+    uv_mutex_destroy(&adapter->lock);
+}
+
+natsStatus broker_adapter_install(struct broker_adapter *adapter, natsOptions *options)
 {
     natsLibuv_Init();
-    natsLibuv_SetThreadLocalLoop(loop);
-    return natsOptions_SetEventLoop(options, loop, natsLibuv_Attach, natsLibuv_Read,
-                                    natsLibuv_Write, natsLibuv_Detach);
+    natsLibuv_SetThreadLocalLoop(adapter->loop);
+    return natsOptions_SetEventLoop(options, adapter, on_attach, on_read, on_write, on_detach);
 }
