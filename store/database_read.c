@@ -13,6 +13,9 @@
 #include <string.h>
 
 #define WRONG_CRC "the CRC or the size is wrong"
+#define CACHE_LINE_BYTES 64
+/* What a page's messages take, by and large: room for them is made at once. */
+#define MESSAGE_BYTES_USUAL 320
 
 /* --- single rows --- */
 
@@ -161,6 +164,14 @@ int database_find_client(struct database_snapshot *snapshot, uint64_t chat_numbe
 
 /* --- chunks --- */
 
+/* A chunk is read from one end to the other, and nearly always cold: ask for all of it at once
+ * rather than for one message after the other. */
+static void prefetch(const struct database_row *row)
+{
+    for (size_t i = 0; i < row->size; i += CACHE_LINE_BYTES)
+        __builtin_prefetch(row->bytes + i);
+}
+
 int database_seek_chunk(MDB_cursor *logs, uint64_t chat_number, uint64_t seq,
                         struct database_chunk *chunk)
 {
@@ -172,6 +183,7 @@ int database_seek_chunk(MDB_cursor *logs, uint64_t chat_number, uint64_t seq,
     rc = database_seek(logs, TABLE_LOGS, key, sizeof key, &row);
     if (rc != 0)
         return rc;
+    prefetch(&row);
     if (!database_open_chunk(&row, chunk))
         return database_damaged(TABLE_LOGS, "a key has the wrong size", chat_number);
     return chunk->chat_number == chat_number ? 0 : STORE_NOT_FOUND;
@@ -214,6 +226,22 @@ static bool grow(void **array, size_t *capacity, size_t needed, size_t item_byte
     *array = grown;
     *capacity = wanted;
     return true;
+}
+
+/* Room for `count` messages as they usually are; more is made when it is needed. */
+static bool reserve(struct database_page *page, size_t count, size_t budget_bytes)
+{
+    size_t bytes = count * MESSAGE_BYTES_USUAL;
+    void *to = page->bytes;
+    void *entries = page->entries;
+    bool grown =
+        grow(&to, &page->capacity, page->size + (bytes < budget_bytes ? bytes : budget_bytes), 1);
+
+    page->bytes = to;
+    grown = grown &&
+            grow(&entries, &page->entries_capacity, page->count + count, sizeof *page->entries);
+    page->entries = entries;
+    return grown;
 }
 
 static int append(struct database_page *page, uint64_t seq, const uint8_t *bytes, uint32_t size)
@@ -319,6 +347,7 @@ static int step(struct reading *reading, MDB_cursor_op direction, uint64_t seq)
     if (rc != 0 && rc != MDB_NOTFOUND)
         return database_read_status(rc, TABLE_LOGS);
     row = database_row_of(&key, &value);
+    prefetch(&row);
     reading->chunk.damaged = false;
     if (rc == MDB_NOTFOUND || !database_open_chunk(&row, &reading->chunk) ||
         reading->chunk.chat_number != reading->chat_number || !chunk_holds(&reading->chunk, seq))
@@ -381,5 +410,7 @@ int database_read_log(struct database_snapshot *snapshot, const struct uuid *cha
     reading.budget_bytes = budget_bytes;
     reading.page = page;
     reading.done = false;
+    if (!reserve(page, last - first + 1 < limit ? (size_t)(last - first + 1) : limit, budget_bytes))
+        return STORE_NO_MEMORY;
     return backwards ? read_backwards(&reading, first, last) : read_forwards(&reading, first, last);
 }

@@ -4,7 +4,7 @@
 
 /* Items of one work: many small ones, few pages (each may be as large as the broker's payload). */
 #define URGENT_ITEMS_MAX 128
-#define BULK_ITEMS_MAX 4
+#define BULK_ITEMS_MAX 8
 #define BULK_WORKS_MAX (READER_WORKS_MAX - 1)
 
 void reader_init(struct reader *reader, uv_loop_t *loop, struct database *database)
