@@ -103,6 +103,7 @@ int state_init(struct state *state, const struct database_meta *meta, size_t idl
 
 static void chat_free(struct chat *chat)
 {
+    client_filter_free(&chat->settled_clients);
     free(chat->tail);
     free(chat->users);
     free(chat);
@@ -133,7 +134,8 @@ static uint32_t tail_count(const struct chat *chat)
 
 static size_t chat_footprint(const struct chat *chat)
 {
-    return sizeof *chat + chat->users_size + 2 * sizeof(struct table_slot);
+    return sizeof *chat + chat->users_size + client_filter_bytes(&chat->settled_clients) +
+           2 * sizeof(struct table_slot);
 }
 
 static void idle_remove(struct state *state, struct chat *chat)
@@ -268,6 +270,8 @@ struct chat *state_add_chat(struct state *state, const struct database_chat *loa
     chat->settled_seq = loaded->head_seq;
     chat->users = users;
     chat->users_size = users_size;
+    if (loaded->head_seq == 0)
+        client_filter_begin(&chat->settled_clients);
     idle_check(state, chat);
     return chat;
 }
@@ -284,6 +288,12 @@ struct message *state_find_client(const struct state *state, const struct chat *
 {
     struct client_key key = {chat, digest};
     return table_find(&state->clients, client_hash(chat, digest), match_client, &key);
+}
+
+bool state_client_may_be_settled(const struct chat *chat,
+                                 const uint8_t digest[DATABASE_DIGEST_BYTES])
+{
+    return chat->settled_seq > 0 && client_filter_may_hold(&chat->settled_clients, digest);
 }
 
 struct chat *state_find_users(const struct state *state, const char *namespace_name,
@@ -336,6 +346,7 @@ static struct chat *chat_create(struct state *state, const struct command_new *c
     chat->users = users;
     chat->users_size = command->users_size;
     chat->created_ns = command->created_ns;
+    client_filter_begin(&chat->settled_clients);
     memcpy(chat->users_digest, digest, DATABASE_USERS_DIGEST_BYTES);
     return chat;
 }
@@ -549,6 +560,7 @@ static void evict_message(struct state *state)
         state->evict_last = NULL;
     table_remove(&state->clients, client_hash(chat, message->client_digest), message);
     chat->settled_seq = message->seq;
+    client_filter_add(&chat->settled_clients, message->client_digest);
     tail_remove_first(&state->tail);
     idle_check(state, chat);
 }

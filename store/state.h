@@ -19,6 +19,7 @@
 #define STORE_STATE_H
 
 #include "base/uuid.h"
+#include "store/client_filter.h"
 #include "store/command.h"
 #include "store/database.h"
 #include "store/digest.h"
@@ -40,7 +41,8 @@ struct chat {
     uint8_t *users;             /* in stored form */
     size_t users_size;
     uint64_t created_ns;
-    struct chat *idle_newer; /* in the list of those that may be dropped */
+    struct client_filter settled_clients; /* of the messages up to settled_seq */
+    struct chat *idle_newer;              /* in the list of those that may be dropped */
     struct chat *idle_older;
     struct chat *fresh_next; /* in the list of those not settled */
     bool idle;
@@ -102,6 +104,10 @@ void state_unpin(struct state *state, struct chat *chat);
 /* The message in the tail with this client id, or NULL. */
 struct message *state_find_client(const struct state *state, const struct chat *chat,
                                   const uint8_t digest[DATABASE_DIGEST_BYTES]);
+/* Whether a message that only the database has may have this client id: if not, there is no need
+ * to look it up. */
+bool state_client_may_be_settled(const struct chat *chat,
+                                 const uint8_t digest[DATABASE_DIGEST_BYTES]);
 /* The fresh chat of these users, or NULL. */
 struct chat *state_find_users(const struct state *state, const char *namespace_name,
                               size_t namespace_size,

@@ -28,7 +28,7 @@ void store_options_init(struct store_options *options)
         .requests_max = 16384,
         .request_bytes_max = 64 * MIB,
         .map_bytes = TIB,
-        .settle_bytes = 16 * MIB,
+        .settle_bytes = 32 * MIB,
         .settle_ms = 2000,
         .reserve_bytes = 4 * MIB,
     };
@@ -209,6 +209,7 @@ static struct store *store_make(uv_loop_t *loop, const struct store_options *opt
         return NULL;
     }
     store->options.directory = store->directory;
+    store->slow_batches = STORE_SLOW_BATCHES;
     uuid_make(&random);
     memcpy(&store->secret, random.bytes, sizeof store->secret);
     return store;

@@ -24,6 +24,9 @@
  * longer. */
 #define STORE_BATCH_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
+/* The loop appends by itself when this many batches in a row were synced fast. */
+#define STORE_SLOW_BATCHES 100
+
 /* --- waiting for a chat --- */
 
 struct chat_waiter {
@@ -115,7 +118,8 @@ struct store {
     struct batch *batch_last;
     struct batch *batch_unused;
     size_t batch_bytes_max;
-    bool appending; /* the journal's thread has one */
+    bool appending;        /* the journal's thread has one */
+    unsigned slow_batches; /* until this is 0, only that thread appends */
     struct store_command *command_unused;
     struct table loads; /* chats being looked up */
     uint64_t secret;    /* spreads the hashes of `loads` */

@@ -5,9 +5,9 @@
  *   New ──▶ users (database) ──────────────────┘   client id looked up (pool) ──┘
  *
  * A batch fills while the one before it is being synced, and goes when that one is back: group
- * commit. Whether the database knows a Send's client id is found out meanwhile: the journal may
- * hold a retry, and applying it then changes nothing. Batches are applied in their order, each when
- * it is durable and its lookups are done.
+ * commit. Whether the database knows a Send's client id is found out meanwhile, if it may (see
+ * client_filter.h): the journal may hold a retry, and applying it then changes nothing. Batches are
+ * applied in their order, each when it is durable and its lookups are done.
  *
  * A New is looked up before it goes into a batch: most ask for a chat that exists. From there on
  * to its being applied it counts in an epoch, as a Send does from its entry into the batch, so that
@@ -22,6 +22,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+/* When the loop may append by itself: a batch of at most so many bytes, and a disk that has not
+ * taken longer than this for so many batches. */
+#define HERE_BYTES_MAX ((size_t)16 * 1024)
+#define HERE_SYNC_US_MAX 500
 
 static uint64_t now_ns(const struct store *store)
 {
@@ -304,6 +309,28 @@ static void batch_run(struct worker_job *job)
     batch->took_us = (uv_hrtime() - started) / 1000;
 }
 
+/*
+ * Whether the batch may go to the disk from here, without the journal's thread: waking that and
+ * being woken by it takes as long as a fast disk takes to sync. Only when nobody else could be
+ * served meanwhile, and only while the disk has been fast for a while: a History that comes in just
+ * then waits for no longer than one sync.
+ */
+static bool may_append_here(const struct store *store, const struct batch *batch)
+{
+    return store->slow_batches == 0 && store->batch_first == batch && batch->next == NULL &&
+           batch->lookups == 0 && store->requests == batch->journal.count &&
+           batch->journal.size <= HERE_BYTES_MAX;
+}
+
+/* One slow sync, and the loop keeps away from the disk for a number of batches. */
+static void note_sync(struct store *store, uint64_t took_us)
+{
+    if (took_us > HERE_SYNC_US_MAX)
+        store->slow_batches = STORE_SLOW_BATCHES;
+    else if (store->slow_batches > 0)
+        store->slow_batches--;
+}
+
 static struct batch *batch_to_send(struct store *store)
 {
     struct batch *batch = store->batch_first;
@@ -313,6 +340,8 @@ static struct batch *batch_to_send(struct store *store)
     return batch != NULL && batch->journal.count > 0 ? batch : NULL;
 }
 
+static void batch_done(struct worker_job *job);
+
 static void send_next(struct store *store)
 {
     struct batch *batch = store->appending ? NULL : batch_to_send(store);
@@ -320,6 +349,11 @@ static void send_next(struct store *store)
     if (batch == NULL || !store_settle_room(store, batch->journal.size))
         return;
     batch->sent = true;
+    if (may_append_here(store, batch)) {
+        batch_run(&batch->job);
+        batch_done(&batch->job);
+        return;
+    }
     store->appending = true;
     worker_submit(&store->journal_worker, &batch->job);
 }
@@ -344,6 +378,7 @@ static void batch_done(struct worker_job *job)
         store_die("journal.append_failed", &batch->failure);
     batch->written = true;
     store->appending = false;
+    note_sync(store, batch->took_us);
     if (batch->status == 0) {
         store->statistics.batches++;
         store->statistics.commands += batch->journal.count;
@@ -449,7 +484,7 @@ static uint8_t *send_enqueue(struct store_command *command, size_t size)
         return NULL;
     }
     command->epoch = state_enter(&store->state);
-    if (command->chat->settled_seq > 0) {
+    if (state_client_may_be_settled(command->chat, command->digest)) {
         command->batch->lookups++;
         command->lookup.run = client_run;
         command->lookup.done = client_done;

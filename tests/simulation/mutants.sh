@@ -53,10 +53,14 @@ mutant "evict without waiting for older requests" store/state.c \
 mutant "evict what a second job settled with the first" store/state.c \
     's/^    if \(!state->evicting\) \{/    if (true) {/'
 mutant "do not look for client ids in the database" store/store_write.c \
-    's/if \(command->chat->settled_seq > 0\)/if (false)/'
+    's/if \(state_client_may_be_settled\(.*\)\) \{/if (false) {/'
 mutant "look for client ids in the database only if the cache has the chat settled whole" \
     store/store_write.c \
-    's/if \(command->chat->settled_seq > 0\)/if (command->chat->settled_seq == command->chat->head_seq)/'
+    's/if \(state_client_may_be_settled\(.*\)\) \{/if (command->chat->settled_seq == command->chat->head_seq) {/'
+mutant "forget which client ids were settled" store/state.c \
+    's/^    client_filter_add\(.*\);//'
+mutant "take a chat from the database for one without messages" store/state.c \
+    's/^    if \(loaded->head_seq == 0\)$/    if (true)/'
 mutant "apply before the lookups are done" store/store_write.c \
     's/ && batch->lookups == 0//'
 mutant "acknowledge before it is durable" store/store_write.c \
