@@ -8,32 +8,18 @@
  * A leading word `chat` is skipped, so that with `alias micro=chat` a command line written as
  * `micro chat send …` works as it stands.
  */
+#include "base/standard_files.h"
 #include "base/version.h"
 #include "clients/command.h"
 #include "clients/output.h"
 #include "clients/perform.h"
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct command *const commands[] = {&command_new,     &command_send, &command_history,
                                                  &command_connect, &command_ping, &command_info,
                                                  &command_stats};
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
-
-/*
- * Were one of the three standard files closed, the next one opened would take its number, and a
- * reply could be written to the broker's socket. Each is held by one that fails as a closed one
- * does: input that cannot be read, output that cannot be written.
- */
-static void hold_standard_files(void)
-{
-    for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++) {
-        if (fcntl(file, F_GETFD) < 0)
-            (void)!open("/dev/null", file == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-    }
-}
 
 static void print_help(FILE *out)
 {
@@ -124,7 +110,7 @@ static int help(const char *word)
 
 int main(int argc, char **argv)
 {
-    hold_standard_files();
+    standard_files_hold();
     signal(SIGPIPE, SIG_IGN);
     if (argc > 1 && strcmp(argv[1], "chat") == 0) {
         argc--;

@@ -1,5 +1,6 @@
 /* The program chatd: settings, one loop, the service on it. */
 #include "base/log.h"
+#include "base/standard_files.h"
 #include "service/service.h"
 #include "service/settings.h"
 #include <stdlib.h>
@@ -29,9 +30,11 @@ static int run(const struct settings *settings)
 int main(int argc, char **argv)
 {
     struct settings settings;
-    enum options_result parsed = settings_parse(&settings, argc, argv, stdout, stderr);
+    enum options_result parsed;
     int status = EXIT_SUCCESS;
 
+    standard_files_hold();
+    parsed = settings_parse(&settings, argc, argv, stdout, stderr);
     if (parsed == OPTIONS_OK) {
         log_set_level(settings.log_level);
         status = run(&settings);

@@ -8,6 +8,7 @@
  *                   2  the command line is wrong, or the directory is not there or in use
  */
 #include "base/options.h"
+#include "base/standard_files.h"
 #include "base/version.h"
 #include "store/backup.h"
 #include "store/export.h"
@@ -288,6 +289,7 @@ static int run(size_t index, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    standard_files_hold();
     /* A limit on the size of files is a full disk to us. */
     signal(SIGXFSZ, SIG_IGN);
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {

@@ -11,6 +11,7 @@
  * Exit status: 0; 1 when something failed, or --verify found something; 2 when the command line is
  * wrong. Errors of single requests are counted and reported, and are no failure of the program.
  */
+#include "base/standard_files.h"
 #include "base/version.h"
 #include "clients/bench/bench_link.h"
 #include "clients/bench/compare.h"
@@ -363,6 +364,7 @@ int main(int argc, char **argv)
 {
     int status;
 
+    standard_files_hold();
     signal(SIGPIPE, SIG_IGN);
     status = run(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -10,6 +10,7 @@
  * up. A second signal ends it at once.
  */
 #include "base/log.h"
+#include "base/standard_files.h"
 #include "clients/gateway/gateway.h"
 #include "clients/gateway/http_server.h"
 #include <signal.h>
@@ -164,9 +165,11 @@ static int run(const struct gateway_settings *settings)
 int main(int argc, char **argv)
 {
     struct gateway_settings settings;
-    enum options_result parsed = gateway_settings_parse(&settings, argc, argv, stdout, stderr);
+    enum options_result parsed;
     int status = EXIT_SUCCESS;
 
+    standard_files_hold();
+    parsed = gateway_settings_parse(&settings, argc, argv, stdout, stderr);
     signal(SIGPIPE, SIG_IGN);
     if (parsed == OPTIONS_OK) {
         log_set_level(settings.log_level);

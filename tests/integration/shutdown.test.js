@@ -2,9 +2,13 @@
 // SIGTERM: stop taking requests, answer those taken, exit 0. And one process at a time.
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
 const { after, before, describe, test } = require('node:test');
 const nats = require('nats');
-const { World, inParallel, within } = require('./harness');
+const { BIN, World, cleanEnvironment, eventually, inParallel, within } = require('./harness');
 const { range } = require('./client');
 const { Load } = require('./load');
 
@@ -88,6 +92,22 @@ describe('shutting down', { timeout: 300000 }, () => {
 
   test('the directory is free again after kill -9', async () => {
     await world.chatd.kill();
+    await world.chatd.start();
+  });
+
+  test('started with its standard files closed, it opens none of its own in their place', async () => {
+    await world.chatd.stop();
+    const { dataDirectory } = world.chatd;
+    const child = spawn('/bin/sh', ['-c', 'exec "$@" <&- >&- 2>&-', 'sh', path.join(BIN, 'chatd'), '--nats-url', world.broker.url, '--data-dir', dataDirectory], { env: cleanEnvironment() });
+    const ended = once(child, 'exit');
+    try {
+      await eventually('it answers', () => client.New({ user_ids: ['silent'] }));
+      for (const file of [0, 1, 2]) assert.equal(fs.readlinkSync(`/proc/${child.pid}/fd/${file}`), '/dev/null');
+      child.kill('SIGTERM');
+      assert.deepEqual(await within(ended, 'its end'), [0, null]);
+    } finally {
+      child.kill('SIGKILL');
+    }
     await world.chatd.start();
   });
 });
