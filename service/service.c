@@ -31,6 +31,8 @@
 #define REPLY_HEADER_BYTES 128
 /* A broker that takes less is not worth serving, and arithmetic need not fear it. */
 #define REPLY_BYTES_MIN 256
+/* Room for any error, with its headers. */
+#define ANY_ERROR_BYTES 1024
 /* A page is at most what the broker takes; as JSON its parts are in the arena too. Only a bound:
  * memory is taken as it is needed. */
 #define REPLY_ARENA_BYTES ((size_t)512 * 1024 * 1024)
@@ -141,6 +143,12 @@ static void on_ready(void *data, const char *url)
     uuid_format(&service->opened.store_id, store_id);
     service->stage = SERVICE_RUNNING;
     LOG_INFO("ready", log_text("nats_url", url), log_bytes("store_id", store_id, sizeof store_id));
+    if (broker_max_payload(service->broker) < ANY_ERROR_BYTES)
+        LOG_WARN("broker.max_payload_small",
+                 log_u64("max_payload", broker_max_payload(service->broker)),
+                 log_u64("wanted", ANY_ERROR_BYTES),
+                 log_text("advice", "raise the broker's max_payload: what it does not take is not "
+                                    "answered, not even with an error"));
     peers_watch(&service->peers);
 }
 

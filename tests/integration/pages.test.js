@@ -161,6 +161,7 @@ describe('a broker with a small maximum payload', { timeout: 300000 }, () => {
   test('a broker that takes 600 bytes: a message whose reply it would not take is not kept', async () => {
     const world = await World.start({ broker: { max_payload: 600 } });
     try {
+      await world.chatd.waitForEvent('broker.max_payload_small');
       const client = await world.client();
       const chat = await client.chat('small');
       for (let size = 350; size <= 520; size += 10) {
