@@ -53,6 +53,28 @@ static const struct {
      "Requests refused because too many were under way.", 1},
     {"refused_full", PREFIX "refused_full_total", "counter",
      "Requests refused because the disk was full.", 1},
+    {"sync_us_max", PREFIX "journal_sync_max_seconds", "gauge",
+     "The longest sync of the journal since the start, in seconds.", 1e-6},
+    {"settle_lag_commands", PREFIX "settle_lag_commands", "gauge",
+     "Durable commands that are not in the database yet.", 1},
+    {"chats_cached", PREFIX "cached_chats", "gauge", "Chats that are known in memory.", 1},
+    {"events", PREFIX "events_total", "counter", "Events published.", 1},
+    {"lost_events", PREFIX "lost_events_total", "counter",
+     "Events that could not be published; followers find them in history.", 1},
+    {"lost_replies", PREFIX "lost_replies_total", "counter", "Replies that could not be published.",
+     1},
+    {"refused_replies", PREFIX "refused_replies_total", "counter",
+     "Requests with a reply subject that is not answered.", 1},
+    {"reply_buffer_bytes", PREFIX "reply_buffer_bytes", "gauge",
+     "Replies and events that wait to be written to the broker, in bytes.", 1},
+    {"connections_lost", PREFIX "connections_lost_total", "counter",
+     "Lost connections to the broker.", 1},
+    {"recovered_records", PREFIX "recovered_records", "gauge",
+     "Records of the journal that the last start replayed.", 1},
+    {"recovered_torn_bytes", PREFIX "recovered_torn_bytes", "gauge",
+     "Bytes of an unfinished batch that the last start cut off.", 1},
+    {"recovery_us", PREFIX "recovery_seconds", "gauge",
+     "How long the last start took to recover, in seconds.", 1e-6},
     {"full", PREFIX "disk_full", "gauge", "1 while writes are refused for want of disk space.", 1},
 };
 
@@ -122,12 +144,12 @@ static void write_of_endpoints(const struct metrics_service *service, size_t fig
     }
 }
 
-static const json_t *store_figures(const json_t *answer)
+static json_t *store_figures(const json_t *answer)
 {
     const json_t *endpoints = json_object_get(answer, "endpoints");
 
     for (size_t i = 0; i < json_array_size(endpoints); i++) {
-        const json_t *data = json_object_get(json_array_get(endpoints, i), "data");
+        json_t *data = json_object_get(json_array_get(endpoints, i), "data");
         if (json_is_object(data))
             return data;
     }
@@ -145,6 +167,57 @@ static void write_of_store(const struct metrics_service *service, size_t figure,
         double value;
         if (number_of(store_figures(service->answers[i]), of_store[figure].key, &value))
             metrics_text_sample(text, name, "", &label, 1, value * of_store[figure].scale);
+    }
+}
+
+/* Under "4" are the batches of 3 and 4 commands; buckets are what is up to their bound. */
+static void write_batches_of(const json_t *answer, struct metrics_text *text)
+{
+    static const char name[] = PREFIX "journal_batch_commands";
+    struct metrics_label labels[] = {{"id", text_of(answer, "id")}, {"le", ""}};
+    json_t *figures = store_figures(answer), *count;
+    json_t *sizes = json_object_get(figures, "batch_sizes");
+    double sum = 0, commands;
+    const char *bound;
+
+    if (!json_is_object(sizes) || !number_of(figures, "commands", &commands))
+        return;
+    json_object_foreach(sizes, bound, count)
+    {
+        sum += json_number_value(count);
+        labels[1].value = bound;
+        metrics_text_sample(text, name, "_bucket", labels, 2, sum);
+    }
+    labels[1].value = "+Inf";
+    metrics_text_sample(text, name, "_bucket", labels, 2, sum);
+    metrics_text_sample(text, name, "_sum", labels, 1, commands);
+    metrics_text_sample(text, name, "_count", labels, 1, sum);
+}
+
+static void write_batches(const struct metrics_service *service, struct metrics_text *text)
+{
+    metrics_text_family(text, PREFIX "journal_batch_commands", "histogram",
+                        "Commands that were made durable with one sync.");
+    for (size_t i = 0; i < service->count; i++)
+        write_batches_of(service->answers[i], text);
+}
+
+static void write_refusals(const struct metrics_service *service, struct metrics_text *text)
+{
+    static const char name[] = PREFIX "refused_total";
+    json_t *count;
+    const char *reason;
+
+    metrics_text_family(text, name, "counter", "Requests refused, by reason.");
+    for (size_t i = 0; i < service->count; i++) {
+        const json_t *answer = service->answers[i];
+        json_object_foreach(json_object_get(store_figures(answer), "refused"), reason, count)
+        {
+            const struct metrics_label labels[] = {{"id", text_of(answer, "id")},
+                                                   {"reason", reason}};
+            if (json_is_number(count))
+                metrics_text_sample(text, name, "", labels, 2, json_number_value(count));
+        }
     }
 }
 
@@ -188,4 +261,6 @@ void metrics_service_write(const struct metrics_service *service, struct metrics
         write_of_endpoints(service, i, text);
     for (size_t i = 0; i < COUNT(of_store); i++)
         write_of_store(service, i, text);
+    write_batches(service, text);
+    write_refusals(service, text);
 }

@@ -85,7 +85,9 @@ static void requests_are_counted_by_route_and_code(void **state)
     "00Z\","                                                                                       \
     "\"endpoints\":[{\"name\":\"New\",\"num_requests\":" requests ",\"num_errors\":1,"             \
     "\"processing_time\":1500000000},{\"name\":\"Send\",\"num_requests\":7,"                       \
-    "\"data\":{\"full\":true,\"sync_us_total\":2500000,\"last_lsn\":\"none\"}}]}"
+    "\"data\":{\"batch_sizes\":{\"1\":2,\"2\":3},\"commands\":8,"                                  \
+    "\"refused\":{\"MissingText\":5,\"NotAMember\":0},\"full\":true,\"sync_us_total\":2500000,"    \
+    "\"last_lsn\":\"none\"}}]}"
 
 static void each_instance_has_its_figures(void **state)
 {
@@ -110,6 +112,12 @@ static void each_instance_has_its_figures(void **state)
     assert_has(&text, "chatd_processing_seconds_total{id=\"one\",method=\"New\"} 1.5\n");
     assert_has(&text, "chatd_journal_sync_seconds_total{id=\"one\"} 2.5\n");
     assert_has(&text, "chatd_disk_full{id=\"one\"} 1\n");
+    assert_has(&text, "chatd_journal_batch_commands_bucket{id=\"one\",le=\"1\"} 2\n"
+                      "chatd_journal_batch_commands_bucket{id=\"one\",le=\"2\"} 5\n"
+                      "chatd_journal_batch_commands_bucket{id=\"one\",le=\"+Inf\"} 5\n"
+                      "chatd_journal_batch_commands_sum{id=\"one\"} 8\n"
+                      "chatd_journal_batch_commands_count{id=\"one\"} 5\n");
+    assert_has(&text, "chatd_refused_total{id=\"two\",reason=\"MissingText\"} 5\n");
     assert_has(&text, "# TYPE chatd_last_lsn gauge\n# HELP");
     metrics_service_clear(&service);
     free(text.data);
