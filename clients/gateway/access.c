@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "clients/gateway/auth.h"
+#include "clients/gateway/cors.h"
 #include "clients/gateway/metrics.h"
 #include "clients/gateway/monitoring.h"
 #include "clients/gateway/rate_limit.h"
@@ -80,6 +81,20 @@ static bool stays_open(const struct exchange *exchange)
     return strcmp(path, "/chat/Connect") == 0 || strcmp(path, "/chat/Events") == 0;
 }
 
+/*
+ * Where nobody needs a token, a browser is all that a stranger's page needs: it may post to any
+ * address that the browser reaches, without being allowed to read the answer. Tokens do not have
+ * that problem, since no browser adds one by itself.
+ */
+static int check_origin(struct exchange *exchange, const struct identity *identity)
+{
+    if (identity->known || cors_allows_websocket(exchange))
+        return 0;
+    exchange_fail(exchange, 403, "gateway.ForeignOrigin",
+                  "pages of this origin may not call: --cors-origin says which may");
+    return -1;
+}
+
 static int identify(struct exchange *exchange, struct identity *identity)
 {
     struct gateway *gateway = exchange_gateway(exchange);
@@ -97,7 +112,7 @@ static int identify(struct exchange *exchange, struct identity *identity)
         return -1;
     }
     if (auth_check(gateway->auth, &request, time(NULL), identity, &refusal) == 0)
-        return 0;
+        return check_origin(exchange, identity);
     if (admit_address(exchange) != 0)
         return -1;
     monitoring_count_refusal(gateway, refusal.status == 403 ? METRICS_REFUSED_NAMESPACE

@@ -11,6 +11,7 @@
 #include "clients/libchat/chat.h"
 #include <ctype.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,14 @@
 #define CHALLENGE "Bearer realm=\"chat\""
 #define CHALLENGE_INVALID CHALLENGE ", error=\"invalid_token\""
 #define SCHEME "Bearer"
+#define CHECKED_MAX 2048
+
+/* A JWT that was found right: a signature takes up to 0.2 ms to check, and a client shows the same
+ * token with each request. */
+struct checked_jwt {
+    uint8_t id[IDENTITY_ID_BYTES]; /* of the token's text; zeroes: none */
+    struct auth_jwt_claims claims;
+};
 
 struct auth {
     bool none;
@@ -33,7 +42,8 @@ struct auth {
     struct auth_jwt *jwt;       /* NULL without keys */
     char *jwt_keys;             /* what `jwt` was made from, to see whether it changes */
     size_t jwt_keys_size;
-    uint64_t generation; /* counts changes of the keys */
+    uint64_t generation;         /* counts changes of the keys */
+    struct checked_jwt *checked; /* CHECKED_MAX, each in the place that its id says; or NULL */
 };
 
 /* ---- Files ---- */
@@ -119,6 +129,7 @@ static void forget_keys(struct auth *auth)
     if (auth->jwt_keys != NULL)
         explicit_bzero(auth->jwt_keys, auth->jwt_keys_size);
     free(auth->jwt_keys);
+    free(auth->checked);
     auth_jwt_free(auth->jwt);
 }
 
@@ -127,6 +138,7 @@ static void take_keys(struct auth *auth, struct auth_jwt *jwt, char *keys, size_
     if (size != auth->jwt_keys_size || memcmp(keys, auth->jwt_keys, size) != 0)
         auth->generation++;
     forget_keys(auth);
+    auth->checked = calloc(CHECKED_MAX, sizeof *auth->checked);
     auth->jwt = jwt;
     auth->jwt_keys = keys;
     auth->jwt_keys_size = size;
@@ -332,6 +344,30 @@ static int identify_by_file(const struct auth_token *token, const char *asked,
     return settle_namespace(asked, token->namespace_name, identity, refusal);
 }
 
+/* As auth_jwt_check; what was right before, with the same keys, is right until it expires. */
+static const char *check_jwt(const struct auth *auth, const char *token, int64_t now_s,
+                             struct auth_jwt_claims *claims)
+{
+    uint8_t id[IDENTITY_ID_BYTES];
+    struct checked_jwt *place;
+    const char *wrong;
+
+    if (auth->checked == NULL)
+        return auth_jwt_check(auth->jwt, token, strlen(token), now_s, claims);
+    auth_make_id(token, strlen(token), id);
+    place = &auth->checked[(id[0] | (unsigned)id[1] << 8) % CHECKED_MAX];
+    if (CRYPTO_memcmp(place->id, id, sizeof id) == 0 && now_s < place->claims.expires_s) {
+        *claims = place->claims;
+        return NULL;
+    }
+    wrong = auth_jwt_check(auth->jwt, token, strlen(token), now_s, claims);
+    if (wrong == NULL) {
+        memcpy(place->id, id, sizeof id);
+        place->claims = *claims;
+    }
+    return wrong;
+}
+
 /* The id is the user's, not the token's: a user who gets a new token each minute stays the same. */
 static int identify_by_jwt(const struct auth *auth, const char *token, int64_t now_s,
                            const char *asked, struct identity *identity,
@@ -339,7 +375,7 @@ static int identify_by_jwt(const struct auth *auth, const char *token, int64_t n
 {
     char name[AUTH_NAMESPACE_BYTES_MAX + AUTH_USER_BYTES_MAX + 8];
     struct auth_jwt_claims claims;
-    const char *wrong = auth_jwt_check(auth->jwt, token, strlen(token), now_s, &claims);
+    const char *wrong = check_jwt(auth, token, now_s, &claims);
     int size;
 
     if (wrong != NULL)

@@ -11,8 +11,8 @@
 void cors_note_origin(struct exchange *exchange);
 /* Answers OPTIONS, and so also what browsers ask before a call from elsewhere. */
 void cors_answer_options(struct exchange *exchange, const char *allow);
-/* Whether a page of the request's origin may open a WebSocket: one of --cors-origin, or of the host
- * that it calls; what is no browser has no origin, and may. */
+/* Whether a page of the request's origin may open a WebSocket, or call where no token is needed:
+ * one of --cors-origin, or of the host that it calls; what is no browser has no origin, and may. */
 bool cors_allows_websocket(const struct exchange *exchange);
 
 #endif

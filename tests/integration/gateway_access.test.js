@@ -301,6 +301,25 @@ describe('limits', () => {
   });
 });
 
+describe('without tokens', () => {
+  test('a stranger\'s page cannot call through a visitor\'s browser', async () => {
+    const listed = 'https://chat.example';
+    const open = await Gateway.start(world.broker.url, ['--cors-origin', listed]);
+    try {
+      const from = (origin) => open.post('New', '{"user_ids":["John"]}', undefined, { origin, 'content-type': 'text/plain' });
+      for (const foreign of ['https://evil.example', 'null', `http://127.0.0.1:${open.port + 1}`]) {
+        const { status, body } = await from(foreign);
+        assert.deepEqual([status, body.id], [403, 'gateway.ForeignOrigin'], foreign);
+      }
+      assert.equal((await from(listed)).status, 200);
+      assert.equal((await from(open.base)).status, 200);
+      assert.equal((await open.post('New', { user_ids: ['John'] })).status, 200);
+    } finally {
+      await open.stop();
+    }
+  });
+});
+
 describe('what does not start', () => {
   for (const [why, args, expected] of [
     ['open to others without a token', ['--listen', '0.0.0.0:0'], /listens on loopback only; --allow-insecure/],

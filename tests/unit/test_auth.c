@@ -238,6 +238,26 @@ static void new_keys_end_what_old_ones_allowed(void **state)
     auth_free(auth);
 }
 
+static void a_token_that_was_right_expires_all_the_same(void **state)
+{
+    struct auth *auth = made(false, true);
+    char header[JWT_TEXT_BYTES + 8] = "Bearer ";
+    const struct auth_request request = {.authorization = header};
+    struct auth_refusal refusal;
+    struct identity identity;
+
+    (void)state;
+    jwt_sign(signer, "{\"alg\":\"HS256\"}", "{\"sub\":\"Barry\",\"exp\":1700000100}", header + 7);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(accepted(auth, header, NULL).user, "Barry");
+    assert_int_equal(auth_check(auth, &request, 1700000129, &identity, &refusal), 0);
+    assert_int_equal(auth_check(auth, &request, 1700000130, &identity, &refusal), -1);
+    assert_string_equal(refusal.detail, "the token has expired");
+    header[strlen(header) - 1] ^= 1;
+    assert_refused(auth, request, 401, "signature");
+    auth_free(auth);
+}
+
 static void settings_must_fit_together(void **state)
 {
     static const struct {
@@ -275,6 +295,7 @@ int main(void)
         cmocka_unit_test(a_jwt_and_tokens_of_a_file_work_together),
         cmocka_unit_test(a_reload_takes_all_or_nothing),
         cmocka_unit_test(new_keys_end_what_old_ones_allowed),
+        cmocka_unit_test(a_token_that_was_right_expires_all_the_same),
         cmocka_unit_test(settings_must_fit_together),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
