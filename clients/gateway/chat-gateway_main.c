@@ -134,7 +134,7 @@ static int run(const struct gateway_settings *settings)
     static struct program program; /* zeroed; there is one */
     struct chat_options broker = gateway_settings_broker(settings);
     struct gateway *gateway = &program.gateway;
-    uv_loop_t loop;
+    static uv_loop_t loop;
     int status;
 
     if (uv_loop_init(&loop) != 0) {
