@@ -10,7 +10,6 @@ const {
   EventStream, Gateway, connect, eventSubscriptions, refusedHandshake,
 } = require('./live');
 
-// make faults wants 5000.
 const IDLE = Number(process.env.CHAT_TEST_IDLE || scaled(500));
 const SANITIZED = /SANITIZE=./.test(process.env.CHAT_MAKE_VARIABLES || '');
 const NO_CHAT = '00000000-0000-4000-8000-000000000000';
@@ -180,6 +179,23 @@ describe('a chat through the gateway', () => {
     await socket.end();
     const { messages } = await client.History({ chat_id: chatId });
     assert.deepEqual(texts(messages), ['first']);
+  });
+
+  test('closes with what RFC 6455 says for frames that are none of ours', async () => {
+    const chatId = await makeChat();
+    const cases = [
+      [(socket) => socket.send(Buffer.from('{"text":"a"}')), 1003],
+      [(socket) => socket.send(Buffer.from([0x22, 0xc3, 0x28, 0x22]), { binary: false }), 1007],
+      [(socket) => socket.send(JSON.stringify({ text: 'a'.repeat(300 * 1024) })), 1009],
+    ];
+    for (const [send, code] of cases) {
+      const socket = await connect(gateway, { chat_id: chatId, user_id: 'John', from_seq: 1 });
+      await socket.untilLive();
+      send(socket.socket);
+      assert.equal((await within(socket.closed, `the end with ${code}`)).code, code);
+    }
+    const { messages } = await client.History({ chat_id: chatId });
+    assert.deepEqual(messages, []);
   });
 
   test('refuses more messages under way than it holds, and loses none that it took', async () => {
@@ -401,7 +417,7 @@ describe('the gateway through thick and thin', () => {
   });
 
   test('a reader that does not read is closed with 1008, and resumes without a gap', async () => {
-    const { world, gateway, client, chatId } = await rig(['--write-timeout-ms', '1500']);
+    const { world, gateway, client, chatId } = await rig(['--write-timeout-ms', '2000']);
     try {
       const slow = await connect(gateway, { chat_id: chatId, user_id: 'Barry', from_seq: 1 });
       const quick = await connect(gateway, { chat_id: chatId, user_id: 'John', from_seq: 1 });
@@ -431,14 +447,14 @@ describe('the gateway through thick and thin', () => {
   });
 
   test('a peer that does not answer pings is closed, one that does is not', async () => {
-    const { world, gateway, chatId } = await rig(['--ping-interval-ms', '300']);
+    const { world, gateway, chatId } = await rig(['--ping-interval-ms', '1000']);
     try {
       const deaf = await connect(gateway, { chat_id: chatId, user_id: 'John' }, { autoPong: false });
       const alive = await connect(gateway, { chat_id: chatId, user_id: 'Barry' });
       let pings = 0;
       alive.socket.on('ping', () => pings++);
       await within(deaf.closed, 'the end of the deaf one');
-      await alive.until('it is pinged on', () => pings > 5);
+      await alive.until('it is pinged on', () => pings > 3);
       assert.equal(alive.close_code, undefined);
       await alive.end();
     } finally {
