@@ -17,6 +17,9 @@
 
 #define BUFS_MAX 64
 #define SEAL_BYTES ((size_t)64 * 1024)
+/* What the kernel holds for a client that does not read; it doubles that. Left alone it would let
+ * it grow to megabytes, for each of them. */
+#define KERNEL_BYTES (256 * 1024)
 
 static void flush(struct transport *transport);
 
@@ -351,6 +354,7 @@ int transport_accept(struct transport *transport, struct transport_pool *pool,
                      uv_stream_t *listener, struct tls_session *tls,
                      const struct transport_handlers *handlers, void *data)
 {
+    int kernel_bytes = KERNEL_BYTES;
     int error;
 
     transport->pool = pool;
@@ -363,6 +367,8 @@ int transport_accept(struct transport *transport, struct transport_pool *pool,
     error = uv_accept(listener, (uv_stream_t *)&transport->tcp);
     if (error == 0)
         error = uv_tcp_nodelay(&transport->tcp, 1);
+    if (error == 0)
+        error = uv_send_buffer_size((uv_handle_t *)&transport->tcp, &kernel_bytes);
     if (error == 0)
         error = uv_read_start((uv_stream_t *)&transport->tcp, on_allocate, on_read);
     if (error != 0)
