@@ -396,6 +396,11 @@ static void on_signal(uv_signal_t *handle, int number)
         return;
     }
     session->interrupted = true;
+    if (session->first != NULL)
+        fprintf(session->err,
+                "chat connect: waiting for %u line%s to be acknowledged; a second signal ends it "
+                "at once\n",
+                session->queued, session->queued == 1 ? "" : "s");
     stop_input(session);
     if (session->following)
         chat_follow_close(session->follow, NULL, NULL);

@@ -92,6 +92,16 @@ describe('chat connect', { timeout: 300000 }, () => {
     assert.deepEqual(await texts(chat), ['one', 'three', 'six']);
   });
 
+  test('a line that is no UTF-8 is named, the others are sent', async () => {
+    const chat = await client.chat('bytes');
+    const session = connect(chat);
+    const { code, stderr } = await within(session.end(Buffer.from('one\n\xff\xfe\nthree\n\xc3', 'latin1')), 'the end');
+    assert.equal(code, 1);
+    assert.match(stderr, /line 2 was not sent: 400 chat\.Send\.InvalidText: .*UTF-8/);
+    assert.match(stderr, /line 4 was not sent: 400 chat\.Send\.InvalidText/);
+    assert.deepEqual(await texts(chat), ['one', 'three']);
+  });
+
   test('without an answer, a line is named with its client_id, and those after it as not sent', async () => {
     const chat = await client.chat('unanswered');
     const requests = [];
@@ -153,6 +163,7 @@ describe('chat connect', { timeout: 300000 }, () => {
       session.child.kill('SIGINT');
       const { code, stderr } = await within(session.ended, 'the end');
       assert.equal(code, 1);
+      assert.match(stderr, /waiting for 2 lines to be acknowledged/);
       assert.match(stderr, /the outcome of line 1 is unknown.*--client_id=/);
       assert.match(stderr, /line 2 was not sent/);
     } finally {
