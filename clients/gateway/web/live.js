@@ -14,9 +14,14 @@ import { Refusal } from './api.js';
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15000;
 const OPEN_PATIENCE_MS = 15000;
-const ANSWER_PATIENCE_MS = 10000;
+// Longer than the gateway waits for the service before it says so.
+const ANSWER_PATIENCE_MS = 30000;
 // A connection that slept as long as this, with the phone in a pocket, may be gone without a word.
 const LONG_SLEEP_MS = 60000;
+// Codes of a closed WebSocket: RFC 6455's for a message that is too big, and the gateway's, 4000 and the
+// code of the error it has told before.
+const TOO_BIG = 1009;
+const REFUSED = 4000;
 
 export class Live {
   state = 'connecting';
@@ -28,6 +33,7 @@ export class Live {
   #doubtful = true;
   #timer = 0;
   #answerTimer = 0;
+  #lastError = null;
   #hiddenSince = 0;
   #stop = new AbortController();
 
@@ -78,6 +84,7 @@ export class Live {
   }
 
   #leave() {
+    this.#lastError = null;
     this.#attempt += 1; // What is still to come of earlier attempts is no longer listened to.
     clearTimeout(this.#timer);
     clearTimeout(this.#answerTimer);
@@ -112,7 +119,18 @@ export class Live {
       this.#change('catching-up');
     }));
     socket.addEventListener('message', current((event) => this.#received(event.data)));
-    socket.addEventListener('close', current(() => this.restart()));
+    socket.addEventListener('close', current((event) => this.#closed(event)));
+  }
+
+  #closed({ code, reason }) {
+    if (code === TOO_BIG) {
+      this.#handlers.error(new Refusal({ code: 413, detail: 'It is larger than the gateway allows.' }));
+    }
+    if (code >= REFUSED && code < REFUSED + 1000) {
+      this.#refused(this.#lastError ?? new Refusal({ code: code - REFUSED, id: reason, detail: reason }));
+    } else {
+      this.restart();
+    }
   }
 
   #received(data) {
@@ -130,7 +148,8 @@ export class Live {
       this.#handlers.ack(frame.ack);
     } else if (frame.error) {
       clearTimeout(this.#answerTimer);
-      this.#handlers.error(new Refusal(frame.error), frame.error.client_id || frame.client_id);
+      this.#lastError = new Refusal(frame.error);
+      this.#handlers.error(this.#lastError, frame.error.client_id);
     }
   }
 
@@ -141,10 +160,10 @@ export class Live {
   }
 
   #refused(refusal) {
+    this.#leave();
     if (refusal.passing) {
       this.#wait(refusal);
     } else {
-      this.#leave();
       this.#change('stopped', refusal);
     }
   }

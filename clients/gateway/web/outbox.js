@@ -56,10 +56,13 @@ export class Outbox extends EventTarget {
     this.#changed();
   }
 
-  // What was on its way when the connection went may have arrived or not: it is sent again.
+  // What was on its way when the connection went may have arrived or not: it is sent again. But what
+  // goes down with each connection may be the reason, and others wait behind it.
   disconnected() {
     for (const entry of this.#entries) {
-      if (entry.state === 'sending') entry.state = 'waiting';
+      if (entry.state !== 'sending') continue;
+      entry.state = entry.attempts < ATTEMPTS * 2 ? 'waiting' : 'failed';
+      if (entry.state === 'failed') entry.error = { detail: 'The connection was lost each time.', final: false };
     }
     this.#changed();
   }

@@ -32,6 +32,8 @@ const perSecond = (value) => (value === 0 ? '0' : `${short(value)}/s`);
 const whole = (value) => (value < 10000 ? Math.round(value).toLocaleString() : short(value));
 const bytes = (value) => (value < 1000 ? `${short(value)} B` : `${short(value)}B`);
 
+const percent = (value) => `${short(value * 100)} %`;
+
 function duration(seconds) {
   if (seconds === 0) return '0 s';
   if (seconds < 0.001) return `${short(seconds * 1e6)} µs`;
@@ -141,8 +143,10 @@ class Reading {
 const GATEWAY = [
   ['Requests', perSecond, (r) => r.rates('chat_gateway_http_requests_total', 'route')],
   ['Time to answer', duration, (r) => r.quantiles('chat_gateway_http_request_duration_seconds')],
-  ['Answers that were errors', perSecond, (r) => r.rates('chat_gateway_http_errors_total', 'code')],
+  ['Refusals and failures', perSecond, (r) => r.rates('chat_gateway_http_errors_total', 'code')],
   ['Connections', whole, (r) => r.values('chat_gateway_connections', 'kind')],
+  ['Memory', bytes, (r) => ({ resident: r.value('process_resident_memory_bytes') })],
+  ['Processor', percent, (r) => ({ 'of one core': r.rate('process_cpu_seconds_total') })],
 ];
 
 const SERVICE_KEY = ['chatd_up', 'id'];
@@ -150,26 +154,40 @@ const SERVICE = [
   ['Requests', perSecond, (r, of) => r.rates('chatd_requests_total', 'method', of)],
   ['Mean time of a request', duration, (r, of) => r.means('chatd_processing_seconds_total', 'chatd_requests_total', 'method', of)],
   ['Refusals', perSecond, (r, of) => r.rates('chatd_errors_total', 'method', of)],
+  ['Mean time of a sync to disk', duration, (r, of) => ({
+    'journal batch': r.growth('chatd_journal_sync_seconds_total', of) / r.growth('chatd_journal_batches_total', of),
+  })],
+  ['Lag: durable, not in the database yet', whole, (r, of) => ({
+    commands: r.value('chatd_last_lsn', of) - r.value('chatd_settled_lsn', of),
+  })],
+  ['Under way', whole, (r, of) => ({
+    requests: r.value('chatd_requests_in_flight', of),
+    'commands in a batch': r.growth('chatd_journal_commands_total', of) / r.growth('chatd_journal_batches_total', of),
+  })],
 ];
+
+const known = (format, value) => (Number.isFinite(value) ? format(value) : '–');
 
 // The tiles at the top.
 function glance(r) {
   return {
-    'requests a second': short0(r.rate('chat_gateway_http_requests_total')),
-    'connections': whole0(r.value('chat_gateway_connections')),
-    'chats followed': whole0(r.value('chat_gateway_followed_chats')),
-    'chatd answering': whole0(r.value('chatd_up')),
+    'requests a second': known(short, r.rate('chat_gateway_http_requests_total')),
+    connections: known(whole, r.value('chat_gateway_connections')),
+    'chats followed': known(whole, r.value('chat_gateway_followed_chats')),
+    'chatd answering': known(whole, r.labelValues(...SERVICE_KEY).length),
   };
 }
 
-const short0 = (value) => (Number.isFinite(value) ? short(value) : '–');
-const whole0 = (value) => (Number.isFinite(value) ? whole(value) : '–');
-
 // Beside the name of a chatd.
 function serviceFacts(r, of) {
+  const [info] = samplesOf(r.families, 'chatd_info', of);
   const started = r.value('chatd_start_time_seconds', of);
   return {
-    ...(Number.isFinite(started) && { up: age(Date.now() / 1000 - started) }),
+    up: known(age, Date.now() / 1000 - started),
+    version: info?.labels.version || '–',
+    'memory for messages': known(bytes, r.value('chatd_tail_bytes', of)),
+    journal: known(bytes, r.value('chatd_journal_bytes', of)),
+    ...(r.value('chatd_disk_full', of) > 0 && { disk: 'full: writes are refused' }),
   };
 }
 
