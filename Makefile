@@ -86,7 +86,7 @@ say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)  $
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all run test unit unit-programs integration bench lint format check-readme \
+.PHONY: help all run test unit unit-programs integration browser bench lint format check-readme \
 	dependencies test-dependencies install uninstall clean
 
 all: $(PROGRAMS) $(LIBCHAT_FILES)
@@ -100,6 +100,7 @@ help:
 	@echo 'make simulation         the store in a simulated world, from CHAT_SIMULATION_SEEDS'
 	@echo 'make fuzz               decoders on hostile bytes; FUZZ="json" for some, FUZZ_SECONDS=60'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
+	@echo 'make browser            the web page in headless Chromium; TESTS="chat" for some of it'
 	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: half an hour;'
 	@echo '                        FAULTS=short: minutes; TESTS="name" for some of them'
 	@echo 'make bench              measure the figures we aim at; ONLY="send-1024 history-newest" for'
@@ -200,6 +201,10 @@ integration: all
 	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' CHAT_CC='$(CC) $(SANITIZERS)' \
 		CHAT_MAKE_VARIABLES='CC=$(CC) SANITIZE=$(SANITIZE)' tests/run-node.sh \
 		$(call selected,$(basename $(basename $(wildcard tests/integration/*.test.js tests/interop/*.test.js))))
+
+browser: all
+	@CHAT_BIN='$(CURDIR)/$(BUILD)/bin' CHAT_TEST_KIND='browser tests' tests/run-node.sh \
+		$(call selected,$(basename $(basename $(wildcard tests/browser/*.test.js))))
 
 # Shows aims and figures side by side; no test, and so it fails nothing.
 bench: all

@@ -15,7 +15,8 @@ PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 BUILD_PACKAGES=(make gcc libc6-dev protobuf-compiler protobuf-c-compiler libprotobuf-dev
     libprotobuf-c-dev libuv1-dev libnats-dev liblmdb-dev libjansson-dev libssl-dev libisal-dev
     librhonabwy-dev libwslay-dev)
-TEST_PACKAGES=(git clang llvm clang-format clang-tidy cppcheck shellcheck libcmocka-dev pkgconf)
+TEST_PACKAGES=(git clang llvm clang-format clang-tidy cppcheck shellcheck libcmocka-dev pkgconf
+    chromium)
 
 fail() {
     echo "install-dependencies: $*" >&2

@@ -89,6 +89,7 @@ meanwhile fuzz env FUZZ_SECONDS="${FUZZ_SECONDS:-$([[ -n ${CI:-} ]] && echo 60 |
 step "integration and interop tests" quiet_make CC=gcc integration
 step "integration and interop tests, address and undefined sanitizers" \
     quiet_make "${sanitized[@]}" integration
+step "browser tests" quiet_make CC=gcc browser
 step "fault tests" quiet_make CC=gcc faults FAULTS=short
 step "fuzz targets, since the integration tests" finish_meanwhile fuzz
 step "lint" quiet_make CC=gcc lint
