@@ -121,6 +121,7 @@ class Person {
   }
 
   async arrive(browser, { options, at, between }) {
+    this.onPhone = options.isMobile;
     this.context = await browser.newContext({ locale: 'en-GB', timezoneId: 'UTC', ...options });
     this.context.setDefaultTimeout(PATIENCE_MS);
     await this.context.exposeBinding('complain', (_, text) => this.complaints.push(text));
@@ -178,8 +179,11 @@ class Person {
   }
 
   async say(text) {
-    await this.page.getByRole('textbox', { name: 'Message', exact: true }).fill(text);
-    await this.page.getByRole('textbox', { name: 'Message', exact: true }).press('Enter');
+    const message = this.page.getByRole('textbox', { name: 'Message', exact: true });
+    await message.fill(text);
+    // On a phone, Enter begins a new line.
+    if (this.onPhone) await this.page.getByRole('button', { name: 'Send', exact: true }).tap();
+    else await message.press('Enter');
   }
 
   // Until the message is in the list, not only in the outbox.
