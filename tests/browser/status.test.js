@@ -27,7 +27,7 @@ describe('the status page', () => {
       while (!stopped) {
         await call('Send', { chat_id: chatId, user_id: 'Ada', client_id: randomUUID(), text: 'tick' });
         await call('History', { chat_id: chatId, limit: 1 });
-        await call('Send', { chat_id: chatId });
+        await call('Send', { chat_id: randomUUID(), user_id: 'Ada', text: 'to nowhere' });
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     })();
@@ -37,8 +37,9 @@ describe('the status page', () => {
     };
   }
 
-  it('draws rates, times and what each chatd does', async () => {
+  it('draws rates, times and what each chatd does', async (t) => {
     const stop = traffic();
+    t.after(stop);
     const operator = await stage.person('operator', { at: 'status' });
     const { page } = operator;
     const chart = (section, title) => page.locator(section).locator('.chart').filter({ has: page.getByRole('heading', { name: title, exact: true }) });
@@ -47,7 +48,7 @@ describe('the status page', () => {
     const gateway = '[aria-labelledby="gateway-title"]';
     await shows(gateway, 'Requests', /Send [\d.]+\/s/);
     await shows(gateway, 'Time to answer', /p99 [\d.]+ (µs|ms|s)/);
-    await shows(gateway, 'Refusals and failures', /400 [\d.]+\/s/);
+    await shows(gateway, 'Refusals and failures', /404 [\d.]+\/s/);
     await shows('#services', 'Requests', /Send [\d.]+\/s/);
     await shows('#services', 'Mean time of a request', /Send [\d.]+ (µs|ms|s)/);
     await shows('#services', 'Refusals', /Send [\d.]+\/s/);
@@ -65,7 +66,6 @@ describe('the status page', () => {
     await page.evaluate(axe.source);
     const { violations } = await page.evaluate(() => window.axe.run());
     assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`), []);
-    await stop();
   });
 
   it('says when nothing answers, and goes on when it does again', async () => {

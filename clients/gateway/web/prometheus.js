@@ -47,7 +47,9 @@ export function parseMetrics(text) {
     else if (comment) family(comment[2]).type = comment[3].trim();
     else if (!line.startsWith('#')) {
       const match = SAMPLE.exec(line);
-      if (!match) throw new SyntaxError(`a line of the metrics that cannot be read: ${line.slice(0, 120)}`);
+      if (!match || (match[3] !== 'NaN' && Number.isNaN(numberOf(match[3])))) {
+        throw new SyntaxError(`a line of the metrics that cannot be read: ${line.slice(0, 120)}`);
+      }
       const [, name, labels, value] = match;
       family(familyName(families, name)).samples.push({ name, labels: labelsOf(labels), value: numberOf(value) });
     }
