@@ -77,6 +77,7 @@ describe('the status page', () => {
     await stage.gateway.kill();
     await page.getByText('The gateway does not answer.').waitFor();
     await page.getByText(/No news for/).waitFor();
+    assert.deepEqual(new Set(await page.locator('#tiles dd').allInnerTexts()), new Set(['–']));
     await page.evaluate(axe.source);
     const { violations } = await page.evaluate(() => window.axe.run());
     assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`), []);

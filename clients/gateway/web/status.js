@@ -251,7 +251,7 @@ class Service {
 
   add(reading, now) {
     this.#panels.add(reading, now, this.#of);
-    showFacts(this.#facts, serviceFacts(reading, this.#of));
+    if (reading) showFacts(this.#facts, serviceFacts(reading, this.#of));
   }
 }
 
@@ -273,6 +273,13 @@ function showServices(reading, now) {
     services.get(id).add(reading, now);
   }
   byId('no-services').hidden = ids.length > 0;
+}
+
+// A hole in every line, and no figure that looks like one of now.
+function showNothing(now) {
+  for (const tile of byId('tiles').querySelectorAll('dd')) tile.textContent = '–';
+  gateway.add(null, now, {});
+  for (const service of services.values()) service.add(null, now);
 }
 
 function showFigures(families) {
@@ -344,7 +351,7 @@ async function round() {
   } catch (error) {
     const unreachable = error instanceof TypeError || error.name === 'TimeoutError';
     showTrouble(unreachable ? 'The gateway does not answer.' : error.message);
-    gateway.add(null, Date.now(), {});
+    showNothing(Date.now());
   }
   showFresh();
   setTimeout(round, PERIOD_MS);
