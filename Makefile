@@ -74,7 +74,8 @@ UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(TEST_SOURCES
 # and with nothing to be seen but what chat.h declares.
 VERSION = $(shell sed -nE 's/.*CHAT_VERSION "(.*)"/\1/p' base/version.h)
 SONAME = libchat.so.$(firstword $(subst ., ,$(VERSION)))
-LIBCHAT_SOURCES = $(call sources,clients/libchat) proto/wire.c proto/utf8.c base/uuid.c base/log.c
+LIBCHAT_SOURCES = $(call sources,clients/libchat) proto/wire.c proto/utf8.c base/uuid.c base/log.c \
+	base/nkey.c base/broker_url.c base/trace.c
 LIBCHAT_PIC = $(patsubst %.c,$(BUILD)/pic/%.o,$(LIBCHAT_SOURCES))
 LIBCHAT_FILES = $(addprefix $(BUILD)/lib/,$(SONAME) libchat.so libchat.a)
 
@@ -142,7 +143,7 @@ $(BUILD)/generated/web_files_table.c: clients/gateway/embed.sh $(WEB_FILES) | $(
 $(BUILD)/lib/$(SONAME): $(LIBCHAT_PIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(LINK) -shared $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
-		-Wl,-soname,$(SONAME) -o $@ $^ -lnats -luv -lpthread
+		-Wl,-soname,$(SONAME) -o $@ $^ -lnats -luv -lcrypto -lpthread
 $(BUILD)/lib/libchat.so: $(BUILD)/lib/$(SONAME)
 	@ln -sf $(SONAME) $@
 $(BUILD)/lib/libchat.a: $(LIBCHAT_PIC)

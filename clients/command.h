@@ -37,10 +37,14 @@ struct command_settings {
     const char *user;
     const char *password;
     const char *token;
+    const char *nkey_seed_file;
     const char *credentials_file;
     const char *tls_ca_file;
     const char *tls_cert_file;
     const char *tls_key_file;
+    const char *inbox_prefix;
+    const char *connection_name;
+    const char *traceparent;
     uint64_t timeout_ms; /* of the request */
 };
 

@@ -8,11 +8,18 @@
  * - One read takes a large burst from the socket, and all of it is then submitted together.
  * - What is published while the broker is away is kept up to a limit: replies that come late are
  *   better than none, but not for any amount of memory.
+ * - tls:// means nothing to the library, which then talks in the clear to a broker that offers no
+ *   TLS: one such address makes TLS a must for all. With TLS it checks that the certificate is for
+ *   the host of the address, name or IP, by itself.
  */
 #include "service/broker_options.h"
 
+#include "base/broker_url.h"
 #include "base/log.h"
+#include "base/nkey.h"
 #include "service/nats_url.h"
+#include <stdint.h>
+#include <string.h>
 #include <unistd.h>
 
 #define DEFAULT_URL "nats://127.0.0.1:4222"
@@ -52,6 +59,50 @@ static bool given(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
+/* Called at each attempt to connect, on the loop or a thread of the library. Reads the file anew,
+ * so that it can be replaced. */
+static natsStatus sign(char **error, unsigned char **signature, int *size, const char *nonce,
+                       void *data)
+{
+    char seed[NKEY_TEXT_BYTES];
+    const char *problem;
+    natsStatus status;
+
+    if (nkey_read_seed(data, seed, &problem) != 0) {
+        *error = strdup("the file of --nkey-seed is not usable any more");
+        return NATS_ERR;
+    }
+    status = nats_Sign(seed, nonce, signature, size);
+    nkey_forget(seed);
+    return status;
+}
+
+static int set_nkey(natsOptions *options, const char *path)
+{
+    char public_key[NKEY_TEXT_BYTES];
+    char seed[NKEY_TEXT_BYTES];
+    const char *problem;
+    natsStatus status;
+
+    if (nkey_read_seed(path, seed, &problem) != 0 || nkey_public_key(seed, public_key) != 0) {
+        LOG_ERROR("broker.bad_setting", log_text("option", "nkey-seed"), log_text("value", path),
+                  log_text("error", problem));
+        return -1;
+    }
+    nkey_forget(seed);
+    status = natsOptions_SetNKey(options, public_key, sign, (void *)(uintptr_t)path);
+    return status == NATS_OK ? 0 : bad_setting("nkey-seed", path, status);
+}
+
+static bool wants_tls(const struct broker_settings *s)
+{
+    bool wanted = given(s->tls_ca) || given(s->tls_cert);
+
+    for (size_t i = 0; i < s->urls.count; i++)
+        wanted = wanted || broker_url_is_tls(s->urls.values[i]);
+    return wanted;
+}
+
 static int set_identity(natsOptions *options, const struct broker_settings *s)
 {
     natsStatus status;
@@ -66,6 +117,8 @@ static int set_identity(natsOptions *options, const struct broker_settings *s)
         if (status != NATS_OK)
             return bad_setting("token", "(not shown)", status);
     }
+    if (given(s->nkey_seed) && set_nkey(options, s->nkey_seed) != 0)
+        return -1;
     if (given(s->credentials)) {
         /* The library reads it when it connects, and would only ever say that it could not. */
         if (access(s->credentials, R_OK) != 0)
@@ -81,10 +134,13 @@ static int set_tls(natsOptions *options, const struct broker_settings *s)
 {
     natsStatus status;
 
-    if (given(s->tls_ca)) {
+    if (wants_tls(s)) {
         status = natsOptions_SetSecure(options, true);
-        if (status == NATS_OK)
-            status = natsOptions_LoadCATrustedCertificates(options, s->tls_ca);
+        if (status != NATS_OK)
+            return bad_setting("nats-url", "tls://", status);
+    }
+    if (given(s->tls_ca)) {
+        status = natsOptions_LoadCATrustedCertificates(options, s->tls_ca);
         if (status != NATS_OK)
             return bad_setting("tls-ca", s->tls_ca, status);
     }
@@ -96,11 +152,11 @@ static int set_tls(natsOptions *options, const struct broker_settings *s)
     return 0;
 }
 
-static natsStatus set_behaviour(natsOptions *o)
+static natsStatus set_behaviour(natsOptions *o, const char *name)
 {
     natsStatus status;
 
-    if ((status = natsOptions_SetName(o, SETTINGS_PROGRAM)) == NATS_OK &&
+    if ((status = natsOptions_SetName(o, given(name) ? name : SETTINGS_PROGRAM)) == NATS_OK &&
         (status = natsOptions_SetTimeout(o, CONNECT_TIMEOUT_MS)) == NATS_OK &&
         (status = natsOptions_SetSendAsap(o, true)) == NATS_OK &&
         (status = natsOptions_SetIOBufSize(o, READ_BYTES)) == NATS_OK &&
@@ -120,7 +176,7 @@ int broker_options_create(natsOptions **options, const struct broker_settings *s
 
     if (status != NATS_OK)
         return bad_setting("all", "", status);
-    status = set_behaviour(*options);
+    status = set_behaviour(*options, settings->connection_name);
     if (status != NATS_OK)
         bad_setting("all", "", status);
     if (status == NATS_OK && set_urls(*options, &settings->urls) == 0 &&

@@ -12,6 +12,7 @@
  */
 #include "service/headers.h"
 
+#include "base/trace.h"
 #include "proto/codec.h"
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #define JSON_TYPE "application/json"
 #define USER_NAME "Chat-User"
 #define TYPE_NAME "Content-Type"
+#define TRACE_NAME "traceparent"
 #define WHITE " \t"
 
 bool headers_is_json(const char *content_type)
@@ -77,6 +79,15 @@ static int take_user(const char *value, struct request_headers *headers, struct 
     return codec_check_user_id(value, strlen(value), "header Chat-User", error);
 }
 
+/* One that is not as it should be is no reason to refuse a request: it is left out. */
+static void take_trace(const char *value, struct request_headers *headers)
+{
+    bool first = headers->traceparent == NULL && !headers->traced_twice;
+
+    headers->traced_twice = !first;
+    headers->traceparent = first && trace_parent_is_valid(value) ? value : NULL;
+}
+
 /* Takes in one header, if it means anything here. */
 static int take_header(const char *name, const char *value, struct request_headers *headers,
                        struct chat_error *error)
@@ -85,6 +96,8 @@ static int take_header(const char *name, const char *value, struct request_heade
         return take_user(value, headers, error);
     if (strcasecmp(name, TYPE_NAME) == 0 && headers_is_json(value))
         headers->format = CODEC_JSON;
+    if (strcasecmp(name, TRACE_NAME) == 0)
+        take_trace(value, headers);
     return 0;
 }
 

@@ -1,18 +1,22 @@
 /*
- * What a request's headers say: the format of its body, and the user it is made for.
+ * What a request's headers say: the format of its body, the user it is made for, and the trace it
+ * is part of.
  *
- * Header names are compared without regard to case, for gateways spell them as they like. The user
- * is borrowed from the message. Loop thread only: the message is parsed on first use.
+ * Header names are compared without regard to case, for gateways spell them as they like. Texts
+ * are borrowed from the message. Loop thread only: the message is parsed on first use.
  */
 #ifndef SERVICE_HEADERS_H
 #define SERVICE_HEADERS_H
 
 #include "proto/error.h"
 #include <nats/nats.h>
+#include <stdbool.h>
 
 struct request_headers {
     enum codec_format format; /* JSON only if Content-Type says application/json */
     const char *acting_user;  /* of Chat-User; NULL: a trusted service asks for itself */
+    const char *traceparent;  /* of W3C Trace Context, with its shape; NULL: none, or several */
+    bool traced_twice;
 };
 
 /*

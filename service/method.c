@@ -35,7 +35,7 @@ static void log_fault(const struct request *request, const struct chat_error *er
     if (pace_allows(&service->fault_pace, uv_now(service->loop), FAULT_LOG_INTERVAL_MS, &withheld))
         LOG_ERROR("request.failed", log_text("method", request->method->name),
                   log_text("namespace", request->namespace_name), log_text("detail", error->detail),
-                  log_u64("withheld", withheld));
+                  log_text("traceparent", request->traceparent), log_u64("withheld", withheld));
 }
 
 static int set_fault(const struct request *request, int status, struct chat_error *error)

@@ -19,13 +19,35 @@
 /* What protobuf adds to a Message to make a SendResponse: two tags, a length and a boolean. */
 #define PROTOBUF_FRAME_BYTES 16
 
+/* With the trace of the request. It is no part of the message: who reads history has none. */
+static natsStatus publish_traced(const struct request *request, const char *subject,
+                                 const struct store_send *call)
+{
+    natsMsg *message = NULL;
+    natsStatus status = natsMsg_Create(&message, subject, NULL, (const char *)call->message,
+                                       (int)call->message_size);
+
+    if (status == NATS_OK)
+        status = natsMsgHeader_Set(message, "traceparent", request->traceparent);
+    if (status == NATS_OK)
+        status = broker_publish_message(request->service->broker, message);
+    natsMsg_Destroy(message);
+    return status;
+}
+
 static void publish_event(struct request *request, const struct store_send *call)
 {
     struct service *service = request->service;
     char subject[SUBJECT_EVENT_BYTES];
 
+    natsStatus status = NATS_ERR;
+
     subject_of_event(request->namespace_name, &request->chat_id, subject);
-    if (broker_publish(service->broker, subject, call->message, call->message_size) == NATS_OK)
+    if (request->traceparent[0] != '\0')
+        status = publish_traced(request, subject, call);
+    if (status != NATS_OK)
+        status = broker_publish(service->broker, subject, call->message, call->message_size);
+    if (status == NATS_OK)
         service->counts.events++;
     else
         service->counts.lost_events++;

@@ -17,6 +17,8 @@
 #include <string.h>
 
 #define REFUSED_LOG_INTERVAL_MS 10000
+#define REFUSAL_LOG_INTERVAL_MS 1000
+#define SLOW_LOG_INTERVAL_MS 100
 
 /* ---- Keeping ---- */
 
@@ -77,6 +79,7 @@ static struct request *make_request(struct service *service, const struct method
         return NULL;
     request->service = service;
     request->method = method;
+    request->traceparent[0] = '\0';
     request->received_ns = uv_hrtime();
     memcpy(request->namespace_name, namespace_name, strlen(namespace_name) + 1);
     if (copy_reply(request, reply) != 0) {
@@ -98,12 +101,49 @@ static void count_error(struct service *service, const struct method *method,
              error->detail);
 }
 
+/* What callers did wrong is theirs to know, and only logged for who looks closely; what the method
+ * has found to be our fault, it has logged. */
+static void log_refusal(struct service *service, const char *method, const char *namespace_name,
+                        const char *traceparent, const struct chat_error *error)
+{
+    uint64_t withheld = 0;
+    int code = chat_error_code(error->reason);
+
+    if (code < 500)
+        LOG_DEBUG("request.refused", log_text("method", method),
+                  log_text("namespace", namespace_name), log_i64("code", code),
+                  log_text("reason", chat_error_reason(error->reason)),
+                  log_text("traceparent", traceparent));
+    else if (error->reason != CHAT_INTERNAL &&
+             pace_allows(&service->refusal_pace, uv_now(service->loop), REFUSAL_LOG_INTERVAL_MS,
+                         &withheld))
+        LOG_WARN("request.refused", log_text("method", method),
+                 log_text("namespace", namespace_name), log_i64("code", code),
+                 log_text("reason", chat_error_reason(error->reason)),
+                 log_text("traceparent", traceparent), log_u64("withheld", withheld));
+}
+
+static void log_slow(const struct request *request, uint64_t took_ns)
+{
+    struct service *service = request->service;
+    uint64_t withheld = 0;
+
+    if (pace_allows(&service->slow_pace, uv_now(service->loop), SLOW_LOG_INTERVAL_MS, &withheld))
+        LOG_WARN("request.slow", log_text("method", request->method->name),
+                 log_text("namespace", request->namespace_name),
+                 log_f64("took_ms", (double)took_ns / 1e6),
+                 log_text("traceparent", request->traceparent), log_u64("withheld", withheld));
+}
+
 static void finish(struct request *request)
 {
     struct service *service = request->service;
+    uint64_t took_ns = uv_hrtime() - request->received_ns;
+    uint64_t slow_ms = service->settings->slow_ms;
 
-    service->method_counts[request->method->index].processing_ns +=
-        uv_hrtime() - request->received_ns;
+    service->method_counts[request->method->index].processing_ns += took_ns;
+    if (slow_ms > 0 && took_ns / 1000000 >= slow_ms)
+        log_slow(request, took_ns);
     keep_request(request);
     service->in_flight--;
     service_request_finished(service);
@@ -127,6 +167,8 @@ void request_answer(struct request *request, const uint8_t *bytes, size_t size)
 void request_refuse(struct request *request, const struct chat_error *error)
 {
     count_error(request->service, request->method, error);
+    log_refusal(request->service, request->method->name, request->namespace_name,
+                request->traceparent, error);
     reply_error(request->service, &request->reply, request->method->name, error);
     finish(request);
 }
@@ -184,6 +226,8 @@ static int submit(struct service *service, const struct method *method, const ch
 
     if (request == NULL)
         return chat_error_set(error, CHAT_OVERLOADED, "out of memory; retry");
+    if (headers->traceparent != NULL)
+        memcpy(request->traceparent, headers->traceparent, TRACE_PARENT_BYTES);
     service->in_flight++;
     result = method->submit(request, &input, error);
     arena_reset(&service->request_arena);
@@ -222,5 +266,7 @@ void request_receive(struct service *service, natsMsg *message)
         return;
     if (method != NULL)
         count_error(service, method, &error);
+    log_refusal(service, target.method, parsed == 0 ? target.namespace_name : "",
+                headers.traceparent == NULL ? "" : headers.traceparent, &error);
     reply_error(service, &reply, target.method, &error);
 }

@@ -9,6 +9,7 @@
 #ifndef SERVICE_REQUEST_H
 #define SERVICE_REQUEST_H
 
+#include "base/trace.h"
 #include "service/reply.h"
 #include "service/service.h"
 #include "service/subject.h"
@@ -26,6 +27,7 @@ struct request {
     char namespace_name[SUBJECT_NAMESPACE_BYTES];
     struct reply_address reply; /* its subject: below, or allocated */
     char reply_subject[REQUEST_REPLY_BYTES];
+    char traceparent[TRACE_PARENT_BYTES]; /* empty: none */
     uint64_t received_ns;
     struct uuid chat_id; /* of Send and History */
     union {

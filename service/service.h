@@ -78,6 +78,8 @@ struct service {
     struct pace refused_pace;
     struct pace lost_pace;
     struct pace fault_pace;
+    struct pace refusal_pace;
+    struct pace slow_pace;
 
     uv_signal_t terminate;
     uv_signal_t interrupt;

@@ -4,6 +4,7 @@
  */
 #include "service/settings.h"
 
+#include "base/broker_url.h"
 #include "base/version.h"
 #include <string.h>
 
@@ -17,7 +18,7 @@
 /* Half of what a process can address on the 64-bit machines that address least. */
 #define MAP_BYTES_LIMIT (64 * 1024 * GIB)
 /* Room in the table for all there are. */
-#define OPTIONS_MAX 32
+#define OPTIONS_MAX 40
 
 static const char usage[] = SETTINGS_PROGRAM " --data-dir DIR [options]";
 static const char summary[] =
@@ -81,6 +82,8 @@ static size_t fill_broker_table(struct broker_settings *b, struct option *table)
         text_option("user", "CHAT_USER", &b->user, "NAME", "User for the broker."),
         secret_option("password", "CHAT_PASSWORD", &b->password, "Password for --user."),
         secret_option("token", "CHAT_TOKEN", &b->token, "Token for the broker."),
+        text_option("nkey-seed", "CHAT_NKEY_SEED", &b->nkey_seed, "FILE",
+                    "File with the seed of an nkey user for the broker."),
         text_option("credentials", "CHAT_CREDENTIALS", &b->credentials, "FILE",
                     "Credentials file (JWT and seed) for the broker."),
         text_option("tls-ca", "CHAT_TLS_CA", &b->tls_ca, "FILE",
@@ -88,6 +91,11 @@ static size_t fill_broker_table(struct broker_settings *b, struct option *table)
         text_option("tls-cert", "CHAT_TLS_CERT", &b->tls_cert, "FILE",
                     "Certificate chain to show to the broker; needs --tls-key."),
         text_option("tls-key", "CHAT_TLS_KEY", &b->tls_key, "FILE", "Private key of --tls-cert."),
+        text_option("inbox-prefix", "CHAT_INBOX_PREFIX", &b->inbox_prefix, "SUBJECT",
+                    "What the subjects of replies to chatd begin with, for brokers that tell their "
+                    "users apart by it; _INBOX when not given."),
+        text_option("connection-name", "CHAT_CONNECTION_NAME", &b->connection_name, "TEXT",
+                    "What the broker's monitoring calls this connection; chatd when not given."),
     };
     memcpy(table, options, sizeof options);
     return sizeof options / sizeof *options;
@@ -105,6 +113,8 @@ static size_t fill_service_table(struct settings *s, struct option *table)
          .kind = OPTION_FLAG,
          .value = &s->events,
          .help = "Publish each committed message on chat.events.<namespace>.<chat_id>."},
+        number_option("slow-ms", "CHAT_SLOW_MS", &s->slow_ms, 0, 3600000,
+                      "Log requests that take as many milliseconds or more; 0 logs none."),
         bytes_option("max-text-bytes", "CHAT_MAX_TEXT_BYTES", &s->text_bytes_max, 1,
                      TEXT_BYTES_LIMIT, "Longest text of a message."),
         number_option("max-users", "CHAT_MAX_USERS", &s->users_max, 1, USERS_LIMIT,
@@ -159,6 +169,7 @@ static void set_defaults(struct settings *settings)
     *settings = (struct settings){
         .reply_buffer_bytes = 64 * MIB,
         .events = true,
+        .slow_ms = 1000,
         .text_bytes_max = CODEC_TEXT_BYTES_MAX,
         .users_max = CODEC_USERS_MAX,
         .log_level_name = "info",
@@ -193,9 +204,34 @@ static bool parse_check(const char *name, enum database_check *check)
     return false;
 }
 
+/* The values may hold a password, and are not shown. */
+static enum options_result check_broker(const struct broker_settings *broker, FILE *err)
+{
+    for (size_t i = 0; i < broker->urls.count; i++) {
+        const char *wrong = broker_url_mistake(broker->urls.values[i]);
+        if (wrong == NULL)
+            continue;
+        fprintf(err,
+                SETTINGS_PROGRAM ": --nats-url must be nats://host:port or tls://host:port, but of "
+                                 "number %zu %s (see " SETTINGS_PROGRAM " --help)\n",
+                i + 1, wrong);
+        return OPTIONS_USAGE;
+    }
+    if (given(broker->password) && !given(broker->user))
+        return mistake(err, "--password needs --user");
+    if (given(broker->user) + given(broker->token) + given(broker->nkey_seed) +
+            given(broker->credentials) >
+        1)
+        return mistake(err, "--user, --token, --nkey-seed and --credentials exclude each other");
+    if (given(broker->tls_cert) != given(broker->tls_key))
+        return mistake(err, "--tls-cert and --tls-key go together");
+    if (given(broker->inbox_prefix) && !broker_inbox_prefix_is_valid(broker->inbox_prefix))
+        return mistake(err, "--inbox-prefix must be words joined by dots, without * and >");
+    return OPTIONS_OK;
+}
+
 static enum options_result check(struct settings *settings, FILE *err)
 {
-    const struct broker_settings *broker = &settings->broker;
 
     if (!given(settings->store.directory))
         return mistake(err, "--data-dir is missing: give the directory for the messages");
@@ -203,16 +239,12 @@ static enum options_result check(struct settings *settings, FILE *err)
         return mistake(err, "--log-level must be debug, info, warn or error");
     if (!parse_check(settings->check_name, &settings->store.check))
         return mistake(err, "--check must be auto, quick or full");
-    if (given(broker->password) && !given(broker->user))
-        return mistake(err, "--password needs --user");
-    if (given(broker->tls_cert) != given(broker->tls_key))
-        return mistake(err, "--tls-cert and --tls-key go together");
     settings->limits = (struct codec_limits){
         .request_bytes = CODEC_REQUEST_BYTES_MAX,
         .text_bytes = (size_t)settings->text_bytes_max,
         .users = (size_t)settings->users_max,
     };
-    return OPTIONS_OK;
+    return check_broker(&settings->broker, err);
 }
 
 enum options_result settings_parse(struct settings *settings, int argc, char **argv, FILE *out,

@@ -20,11 +20,13 @@ struct broker_settings {
     const char *user;        /* NULL where not given, as all below */
     const char *password;
     const char *token;
+    const char *nkey_seed;   /* file */
     const char *credentials; /* file */
     const char *tls_ca;      /* files */
     const char *tls_cert;
     const char *tls_key;
     const char *inbox_prefix; /* of reply subjects; checked */
+    const char *connection_name;
 };
 
 struct settings {
@@ -32,6 +34,7 @@ struct settings {
     struct store_options store;
     struct codec_limits limits;
     uint64_t reply_buffer_bytes; /* replies waiting for the broker; past it 503 */
+    uint64_t slow_ms;            /* requests that take as long are logged; 0: none */
     bool events;                 /* publish chat.events.… */
     enum log_level log_level;
 

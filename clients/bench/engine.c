@@ -165,8 +165,8 @@ static void send_request(struct engine *engine, struct slot *slot,
     put_digits(slot->token + TOKEN_DIGITS, slot->generation);
     slot->state = SLOT_WAITING;
     engine->waiting++;
-    if (connection_publish(slot->connection, message->subject, slot->reply, NULL, message->bytes,
-                           message->size) != NATS_OK)
+    if (connection_publish(slot->connection, message->subject, slot->reply, NULL, NULL,
+                           message->bytes, message->size) != NATS_OK)
         fail(engine, slot, now_ns, ENGINE_NOT_SENT);
 }
 

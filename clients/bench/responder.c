@@ -64,7 +64,7 @@ static void receive(void *data, natsMsg *message)
 
     /* A reply that the connection does not take is one that the other side misses, and counts. */
     if (reply != NULL && body != NULL)
-        (void)connection_publish(responder->links.links[0].connection, reply, NULL, NULL,
+        (void)connection_publish(responder->links.links[0].connection, reply, NULL, NULL, NULL,
                                  body->bytes, body->size);
 }
 
@@ -125,7 +125,7 @@ static void await_echo(struct responder *responder)
     responder->echo = (struct connection_subscription){
         .subject = responder->echo_subject, .data = responder, .receive = on_echo};
     connection_subscribe(link->connection, &responder->echo);
-    (void)connection_publish(link->connection, responder->echo_subject, NULL, NULL, NULL, 0);
+    (void)connection_publish(link->connection, responder->echo_subject, NULL, NULL, NULL, NULL, 0);
     uv_timer_init(&responder->loop, &responder->patience);
     responder->patience.data = responder;
     uv_timer_start(&responder->patience, on_patience, READY_TIMEOUT_MS, 0);

@@ -4,6 +4,7 @@
  */
 #include "clients/libchat/address.h"
 
+#include "base/broker_url.h"
 #include "base/uuid.h"
 #include "clients/libchat/chat.h"
 #include <stdio.h>
@@ -18,27 +19,12 @@ bool chat_namespace_is_valid(const char *name)
 
 bool chat_url_is_valid(const char *url)
 {
-    const char *host = strstr(url, "://");
-    bool known = host == NULL || strncmp(url, "nats://", 7) == 0 || strncmp(url, "tls://", 6) == 0;
-
-    host = host == NULL ? url : host + strlen("://");
-    for (const char *c = url; *c != '\0'; c++)
-        known = known && (unsigned char)*c > ' ' && *c != 0x7f;
-    return known && host[0] != '\0';
+    return broker_url_mistake(url) == NULL;
 }
 
 bool address_prefix_is_valid(const char *prefix)
 {
-    size_t size = strlen(prefix);
-
-    if (size == 0 || size > 200 || prefix[0] == '.' || prefix[size - 1] == '.')
-        return false;
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)prefix[i];
-        if (c <= ' ' || c >= 0x7f || c == '*' || c == '>' || (c == '.' && prefix[i + 1] == '.'))
-            return false;
-    }
-    return true;
+    return broker_inbox_prefix_is_valid(prefix);
 }
 
 int address_of_method(const char *method, const char *name, char subject[ADDRESS_SUBJECT_BYTES])

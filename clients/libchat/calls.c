@@ -15,6 +15,7 @@
  */
 #include "clients/libchat/calls.h"
 
+#include "base/trace.h"
 #include "base/uuid.h"
 #include "clients/libchat/backoff.h"
 #include "clients/libchat/wire_form.h"
@@ -58,6 +59,7 @@ struct calls_entry {
     char detail[DETAIL_BYTES];
     char subject[ADDRESS_SUBJECT_BYTES];
     char acting_user[ID_BYTES + 1];
+    char traceparent[TRACE_PARENT_BYTES];
     size_t size;
     uint8_t bytes[];
 };
@@ -216,11 +218,12 @@ static natsStatus publish(struct calls_entry *entry)
 {
     struct calls *calls = entry->calls;
     const char *user = entry->acting_user[0] == '\0' ? NULL : entry->acting_user;
+    const char *trace = entry->traceparent[0] == '\0' ? NULL : entry->traceparent;
     char reply[REPLY_BYTES];
     natsStatus status;
 
     reply_subject(entry, reply);
-    status = connection_publish(calls->connection, entry->subject, reply, user, entry->bytes,
+    status = connection_publish(calls->connection, entry->subject, reply, user, trace, entry->bytes,
                                 entry->size);
     if (status != NATS_OK)
         return status;
@@ -401,11 +404,13 @@ int calls_prepare(struct calls *calls, struct calls_request *request, enum calls
     static const char *const names[] = {
         [CALLS_NEW] = "New", [CALLS_SEND] = "Send", [CALLS_HISTORY] = "History"};
     const char *user = context->acting_user == NULL ? "" : context->acting_user;
+    const char *trace = context->traceparent == NULL ? "" : context->traceparent;
     uint64_t timeout_ms = context->timeout_ms == 0 ? DEFAULT_TIMEOUT_MS : context->timeout_ms;
     char subject[ADDRESS_SUBJECT_BYTES];
     struct calls_entry *entry;
 
     if (size > INT32_MAX || !user_is_valid(user) ||
+        (trace[0] != '\0' && !trace_parent_is_valid(trace)) ||
         address_of_method(names[method], context->namespace_name, subject) != 0)
         return CHAT_EINVAL;
     entry = calloc(1, sizeof *entry + size + 1);
@@ -417,6 +422,7 @@ int calls_prepare(struct calls *calls, struct calls_request *request, enum calls
     entry->deadline_ms = timeout_ms == UINT64_MAX ? UINT64_MAX : now_ms() + timeout_ms;
     memcpy(entry->subject, subject, sizeof subject);
     snprintf(entry->acting_user, sizeof entry->acting_user, "%s", user);
+    snprintf(entry->traceparent, sizeof entry->traceparent, "%s", trace);
     note_failure(entry, CHAT_ETIMEDOUT, "there is no connection to the broker at %s",
                  connection_urls(calls->connection));
     if (take_slot(calls, entry) != 0) {

@@ -86,8 +86,12 @@ struct chat_options {
     const char *user;
     const char *password;
     const char *token;
+    const char *nkey_seed_file;   /* an nkey user's seed, "SU…" */
     const char *credentials_file; /* a JWT and its seed */
-    const char *tls_ca_file;      /* this and the next two make the connection TLS */
+    /* Each of the next three makes the connection TLS, as tls:// does: the broker's certificate
+     * must then be for the host of its address. Without tls_ca_file the system's authorities are
+     * trusted. */
+    const char *tls_ca_file;
     const char *tls_cert_file;
     const char *tls_key_file;
     const char *inbox_prefix;    /* of reply subjects, for brokers that separate their users by
@@ -192,6 +196,8 @@ struct chat_context {
     const char *acting_user;    /* carried out on behalf of this user, and checked by the service;
                                    NULL or empty: the caller decides for itself */
     uint64_t timeout_ms;        /* for all attempts together; 0: 10 seconds; UINT64_MAX: for ever */
+    const char *traceparent;    /* of W3C Trace Context: the service logs it when the call is slow
+                                   or fails, and a send's event has it; NULL or empty: none */
 };
 
 struct chat_new_options {
@@ -222,7 +228,8 @@ struct chat_history_options {
  * chance: no connection, a lost connection, no service there, no reply in time, and the service's
  * 503 and 507. All attempts carry the same bytes, and sends the same client_id. What is wrong with
  * ids, texts or ranges is the service's to say, as CHAT_EREFUSED; CHAT_EINVAL is returned
- * for a namespace that is none and an acting user with control characters.
+ * for a namespace that is none, an acting user with control characters, and a traceparent that does
+ * not have that standard's shape.
  *
  * Several sends that are under way at once can be stored in any order: who needs an order waits
  * for each before the next.

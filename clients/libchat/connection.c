@@ -40,6 +40,7 @@ struct connection {
     struct connection_subscription *next; /* of the walk in receive */
     struct connection_subscription *receiving;
     char urls[URLS_TEXT_BYTES];
+    char *nkey_seed_file; /* what `options` refers to */
     bool closing;
     bool retry_closed;
     void (*closed)(void *data);
@@ -232,6 +233,7 @@ static void finish_close(struct connection *connection)
     if (connection->link != NULL || !connection->retry_closed)
         return;
     natsOptions_Destroy(connection->options);
+    free(connection->nkey_seed_file);
     free(connection);
     closed(data);
 }
@@ -273,13 +275,21 @@ int connection_start(struct connection **result, uv_loop_t *loop,
                      const struct chat_options *options, const struct connection_handlers *handlers)
 {
     struct connection *connection = calloc(1, sizeof *connection);
+    struct chat_options kept = *options;
     int status;
 
     if (connection == NULL)
         return CHAT_ENOMEM;
     *connection = (struct connection){.loop = loop, .handlers = *handlers};
-    status = connection_options_create(&connection->options, options);
+    if (options->nkey_seed_file != NULL &&
+        (connection->nkey_seed_file = strdup(options->nkey_seed_file)) == NULL) {
+        free(connection);
+        return CHAT_ENOMEM;
+    }
+    kept.nkey_seed_file = connection->nkey_seed_file;
+    status = connection_options_create(&connection->options, &kept);
     if (status != CHAT_OK) {
+        free(connection->nkey_seed_file);
         free(connection);
         return status;
     }
@@ -303,14 +313,17 @@ const char *connection_urls(const struct connection *connection)
     return connection->urls;
 }
 
-static natsStatus publish_for_user(natsConnection *nats, const char *subject, const char *reply,
-                                   const char *acting_user, const uint8_t *bytes, size_t size)
+static natsStatus publish_with_headers(natsConnection *nats, const char *subject, const char *reply,
+                                       const char *acting_user, const char *traceparent,
+                                       const uint8_t *bytes, size_t size)
 {
     natsMsg *message = NULL;
     natsStatus status = natsMsg_Create(&message, subject, reply, (const char *)bytes, (int)size);
 
-    if (status == NATS_OK)
+    if (status == NATS_OK && acting_user != NULL)
         status = natsMsgHeader_Set(message, "Chat-User", acting_user);
+    if (status == NATS_OK && traceparent != NULL)
+        status = natsMsgHeader_Set(message, "traceparent", traceparent);
     if (status == NATS_OK)
         status = natsConnection_PublishMsg(nats, message);
     natsMsg_Destroy(message);
@@ -318,14 +331,15 @@ static natsStatus publish_for_user(natsConnection *nats, const char *subject, co
 }
 
 natsStatus connection_publish(struct connection *connection, const char *subject, const char *reply,
-                              const char *acting_user, const uint8_t *bytes, size_t size)
+                              const char *acting_user, const char *traceparent,
+                              const uint8_t *bytes, size_t size)
 {
     natsConnection *nats = connection->link == NULL ? NULL : nats_link_connection(connection->link);
 
     if (nats == NULL)
         return NATS_CONNECTION_CLOSED;
-    if (acting_user != NULL)
-        return publish_for_user(nats, subject, reply, acting_user, bytes, size);
+    if (acting_user != NULL || traceparent != NULL)
+        return publish_with_headers(nats, subject, reply, acting_user, traceparent, bytes, size);
     if (reply == NULL)
         return natsConnection_Publish(nats, subject, bytes, (int)size);
     return natsConnection_PublishRequest(nats, subject, reply, bytes, (int)size);

@@ -60,7 +60,8 @@ const char *connection_urls(const struct connection *connection);
 /* Publishes, with a reply subject and the header Chat-User unless these are NULL. Returns the
  * library's status; NATS_CONNECTION_CLOSED when there is no connection. */
 natsStatus connection_publish(struct connection *connection, const char *subject, const char *reply,
-                              const char *acting_user, const uint8_t *bytes, size_t size);
+                              const char *acting_user, const char *traceparent,
+                              const uint8_t *bytes, size_t size);
 
 /* No handler is called any more but `closed`, when nothing is left. */
 void connection_close(struct connection *connection, void (*closed)(void *data), void *data);

@@ -6,11 +6,16 @@
  * - What is published is handed to the loop at once, without the library's flusher thread.
  * - One read takes a large burst from the socket.
  * - A broker that does not answer two pings, ten seconds apart, is gone.
+ * - tls:// means nothing to the library, which then talks in the clear to whoever offers no TLS:
+ *   one such address makes TLS a must for all.
  */
 #include "clients/libchat/connection_options.h"
 
+#include "base/broker_url.h"
+#include "base/nkey.h"
 #include "clients/libchat/address.h"
 #include <limits.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CONNECT_TIMEOUT_MS 2000
@@ -38,8 +43,9 @@ static bool is_valid(const struct chat_options *options)
            given(options->tls_cert_file) == given(options->tls_key_file) &&
            (given(options->user) || !given(options->password)) &&
            (!given(options->inbox_prefix) || address_prefix_is_valid(options->inbox_prefix)) &&
-           is_readable(options->credentials_file) && is_readable(options->tls_ca_file) &&
-           is_readable(options->tls_cert_file) && is_readable(options->tls_key_file);
+           is_readable(options->nkey_seed_file) && is_readable(options->credentials_file) &&
+           is_readable(options->tls_ca_file) && is_readable(options->tls_cert_file) &&
+           is_readable(options->tls_key_file);
 }
 
 static natsStatus set_behaviour(natsOptions *o, const struct chat_options *options)
@@ -68,6 +74,48 @@ static natsStatus set_servers(natsOptions *o, const struct chat_options *options
                                   (int)options->url_count);
 }
 
+/* Reads the file anew, so that a new seed of the same user needs no restart; the path is the one
+ * that the connection keeps. */
+static natsStatus sign(char **error, unsigned char **signature, int *size, const char *nonce,
+                       void *data)
+{
+    char seed[NKEY_TEXT_BYTES];
+    const char *problem;
+    natsStatus status;
+
+    if (nkey_read_seed(data, seed, &problem) != 0) {
+        *error = strdup("the file with the nkey seed is not usable any more");
+        return NATS_ERR;
+    }
+    status = nats_Sign(seed, nonce, signature, size);
+    nkey_forget(seed);
+    return status;
+}
+
+static natsStatus set_nkey(natsOptions *o, const char *path)
+{
+    char public_key[NKEY_TEXT_BYTES];
+    char seed[NKEY_TEXT_BYTES];
+    const char *problem;
+    int known = nkey_read_seed(path, seed, &problem);
+
+    if (known == 0)
+        known = nkey_public_key(seed, public_key);
+    nkey_forget(seed);
+    if (known != 0)
+        return NATS_INVALID_ARG;
+    return natsOptions_SetNKey(o, public_key, sign, (void *)(uintptr_t)path);
+}
+
+static bool wants_tls(const struct chat_options *options)
+{
+    bool wanted = given(options->tls_ca_file) || given(options->tls_cert_file);
+
+    for (size_t i = 0; i < options->url_count; i++)
+        wanted = wanted || broker_url_is_tls(options->urls[i]);
+    return wanted;
+}
+
 static natsStatus set_identity(natsOptions *o, const struct chat_options *options)
 {
     natsStatus status = NATS_OK;
@@ -77,6 +125,8 @@ static natsStatus set_identity(natsOptions *o, const struct chat_options *option
                                          options->password == NULL ? "" : options->password);
     if (status == NATS_OK && given(options->token))
         status = natsOptions_SetToken(o, options->token);
+    if (status == NATS_OK && given(options->nkey_seed_file))
+        status = set_nkey(o, options->nkey_seed_file);
     if (status == NATS_OK && given(options->credentials_file))
         status = natsOptions_SetUserCredentialsFromFiles(o, options->credentials_file, NULL);
     return status;
@@ -86,7 +136,7 @@ static natsStatus set_tls(natsOptions *o, const struct chat_options *options)
 {
     natsStatus status = NATS_OK;
 
-    if (given(options->tls_ca_file) || given(options->tls_cert_file))
+    if (wants_tls(options))
         status = natsOptions_SetSecure(o, true);
     if (status == NATS_OK && given(options->tls_ca_file))
         status = natsOptions_LoadCATrustedCertificates(o, options->tls_ca_file);

@@ -112,7 +112,7 @@ void discovery_up(struct discovery *discovery)
 {
     if (discovery->state == DISCOVERY_WAITING &&
         connection_publish(discovery->client->connection, discovery->subject, discovery->inbox,
-                           NULL, NULL, 0) == NATS_OK)
+                           NULL, NULL, NULL, 0) == NATS_OK)
         discovery->state = DISCOVERY_ASKED;
 }
 

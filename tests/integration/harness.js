@@ -182,9 +182,12 @@ class Program {
 }
 
 class Broker {
-  // `settings` are lines of the server's configuration, such as { max_payload: 65536 }.
-  constructor(settings = {}) {
+  // `settings` are lines of the server's configuration, such as { max_payload: 65536 }; `include` is
+  // a file that comes before them. `probe` is what the official client needs to be let in.
+  constructor({ include, ...settings } = {}, probe = {}) {
     this.settings = settings;
+    this.include = include;
+    this.probe = probe;
     this.directory = makeDirectory();
   }
 
@@ -201,6 +204,8 @@ class Broker {
       ...this.settings,
     };
     const lines = Object.entries(settings).map(([name, value]) => `${name}: ${value}`);
+    // The server reads paths as relative to the file that names them, absolute ones as well.
+    if (this.include) lines.unshift(`include ${JSON.stringify(path.relative(this.directory, this.include))}`);
     fs.writeFileSync(configuration, `${lines.join('\n')}\n`);
     this.program = new Program('nats-server', NATS_SERVER, ['-c', configuration]);
     if (!this.port) this.port = await this.#readPort();
@@ -313,10 +318,10 @@ class World {
     this.chatds = [];
   }
 
-  static async start({ broker = {}, args = [], environment = {}, dataDirectory, chatd = true } = {}) {
+  static async start({ broker = {}, probe = {}, args = [], environment = {}, dataDirectory, chatd = true } = {}) {
     const world = new World();
     try {
-      world.broker = new Broker(broker);
+      world.broker = new Broker(broker, probe);
       await world.broker.start();
       world.ownDirectory = dataDirectory ? null : makeDirectory();
       world.chatd = world.makeChatd({

@@ -67,7 +67,7 @@ describe('the client library', { timeout: 300000 }, () => {
     const other = path.join(directory, 'other.c');
     fs.writeFileSync(other, names.map((name) => `void ${name}(void);\nvoid ${name}(void)\n{\n}\n`).join('\n'));
     run(CC[0], [...CC.slice(1), ...flags, source, other, '-o', program, ...packages('--cflags', 'libchat'),
-      path.join(directory, 'lib/libchat.a'), ...packages('--libs', 'libuv', 'libnats')]);
+      path.join(directory, 'lib/libchat.a'), ...packages('--libs', 'libuv', 'libnats', 'libcrypto')]);
     const { code, output } = await runExample(program);
     assert.equal(code, 0, output);
     assert.deepEqual(output.trim().split('\n').filter((line) => line !== 'live'),
