@@ -42,10 +42,17 @@ tidy_checks+=',bugprone-integer-division,bugprone-posix-return,bugprone-signal-h
 tidy_checks+=',bugprone-too-small-loop-variable,bugprone-misplaced-operator-in-strlen-in-alloc'
 tidy_checks+=',bugprone-redundant-branch-condition'
 
-check_tidy() {
-    printf '%s\0' "${product_files[@]}" | xargs -0 -I{} -P "$(nproc)" clang-tidy {} --quiet \
-        --checks="$tidy_checks" --warnings-as-errors='*' -- \
+# What the NATS library's adapter frees in a callback of libuv's, the analyzer takes for lost.
+tidy() {
+    [[ $1 != service/broker_adapter.c ]] || tidy_checks+=',-clang-analyzer-unix.Malloc'
+    clang-tidy "$1" --quiet --checks="$tidy_checks" --warnings-as-errors='*' -- \
         -std=c17 -D_GNU_SOURCE -I. -I$generated
+}
+export tidy_checks generated
+export -f tidy
+
+check_tidy() {
+    printf '%s\0' "${product_files[@]}" | xargs -0 -I{} -P "$(nproc)" bash -c 'tidy {}'
 }
 
 check_cppcheck() {

@@ -96,10 +96,11 @@ static void on_reply(void *data, natsMsg *message)
 {
     struct discovery *discovery = data;
     struct chat_discovery *caller = discovery->caller;
+    bool enough = ++caller->replies == discovery->enough;
 
-    caller->replies++;
     caller->reply(caller, natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message));
-    if (discovery->caller != NULL && caller->replies == discovery->enough)
+    /* It may have been cancelled from in there. */
+    if (discovery->caller == caller && enough)
         finish(discovery, CHAT_OK);
 }
 
