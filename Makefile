@@ -105,7 +105,8 @@ help:
 	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: half an hour;'
 	@echo '                        FAULTS=short: minutes; TESTS="name" for some of them'
 	@echo 'make bench              measure the figures we aim at; ONLY="send-1024 history-newest" for'
-	@echo '                        some of them, SHORT=1 for a first look (needs Node.js)'
+	@echo '                        some of them, SHORT=1 for a first look, BRIEF=1 for two seconds where'
+	@echo '                        it would be six (needs Node.js)'
 	@echo 'make lint               clang-format, clang-tidy, cppcheck and shellcheck'
 	@echo 'make format             let clang-format rewrite the sources'
 	@echo 'make install            into PREFIX ($(PREFIX)) below DESTDIR; uninstall takes it away'
@@ -209,7 +210,7 @@ browser: all
 
 # Shows aims and figures side by side; no test, and so it fails nothing.
 bench: all
-	@-CHAT_BIN='$(CURDIR)/$(BUILD)/bin' node clients/bench/figures.js $(if $(SHORT),--short) $(ONLY)
+	@-CHAT_BIN='$(CURDIR)/$(BUILD)/bin' node clients/bench/figures.js $(if $(SHORT),--short) $(if $(BRIEF),--brief) $(ONLY)
 
 lint: $(GENERATED)
 	@tests/lint.sh

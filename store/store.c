@@ -209,7 +209,7 @@ static struct store *store_make(uv_loop_t *loop, const struct store_options *opt
         return NULL;
     }
     store->options.directory = store->directory;
-    store->slow_batches = STORE_SLOW_BATCHES;
+    store->usual_sync_us_16 = (uint64_t)16 * STORE_SYNC_US_COUNTED;
     uuid_make(&random);
     memcpy(&store->secret, random.bytes, sizeof store->secret);
     return store;

@@ -24,8 +24,8 @@
  * longer. */
 #define STORE_BATCH_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
-/* The loop appends by itself when this many batches in a row were synced fast. */
-#define STORE_SLOW_BATCHES 100
+/* A sync that takes longer counts as this. It is also what the disk is taken for at first. */
+#define STORE_SYNC_US_COUNTED 10000
 
 /* --- waiting for a chat --- */
 
@@ -118,8 +118,8 @@ struct store {
     struct batch *batch_last;
     struct batch *batch_unused;
     size_t batch_bytes_max;
-    bool appending;        /* the journal's thread has one */
-    unsigned slow_batches; /* until this is 0, only that thread appends */
+    bool appending;            /* the journal's thread has one */
+    uint64_t usual_sync_us_16; /* how long a batch takes lately, sixteen times */
     struct store_command *command_unused;
     struct table loads; /* chats being looked up */
     uint64_t secret;    /* spreads the hashes of `loads` */

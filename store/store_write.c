@@ -23,10 +23,10 @@
 #include <string.h>
 #include <time.h>
 
-/* When the loop may append by itself: a batch of at most so many bytes, and a disk that has not
- * taken longer than this for so many batches. */
-#define HERE_BYTES_MAX ((size_t)16 * 1024)
-#define HERE_SYNC_US_MAX 500
+/* When the loop may append by itself: a batch of at most so many bytes, and a disk that usually
+ * takes no longer than this. */
+#define HERE_BYTES_MAX ((size_t)32 * 1024)
+#define HERE_SYNC_US_MAX 250
 
 static uint64_t now_ns(const struct store *store)
 {
@@ -317,18 +317,18 @@ static void batch_run(struct worker_job *job)
  */
 static bool may_append_here(const struct store *store, const struct batch *batch)
 {
-    return store->slow_batches == 0 && store->batch_first == batch && batch->next == NULL &&
-           batch->lookups == 0 && store->requests == batch->journal.count &&
+    return store->usual_sync_us_16 / 16 <= HERE_SYNC_US_MAX && store->batch_first == batch &&
+           batch->next == NULL && batch->lookups == 0 && store->requests == batch->journal.count &&
            batch->journal.size <= HERE_BYTES_MAX;
 }
 
-/* One slow sync, and the loop keeps away from the disk for a number of batches. */
+/* A moving average over some sixteen batches: a single slow one keeps the loop away from the disk
+ * for a few batches, a slow disk for ever. */
 static void note_sync(struct store *store, uint64_t took_us)
 {
-    if (took_us > HERE_SYNC_US_MAX)
-        store->slow_batches = STORE_SLOW_BATCHES;
-    else if (store->slow_batches > 0)
-        store->slow_batches--;
+    uint64_t counted_us = took_us < STORE_SYNC_US_COUNTED ? took_us : STORE_SYNC_US_COUNTED;
+
+    store->usual_sync_us_16 += counted_us - store->usual_sync_us_16 / 16;
 }
 
 static struct batch *batch_to_send(struct store *store)

@@ -2,12 +2,13 @@
 // What "make bench" runs: the figures that the project aims at, each measured as a ratio within one
 // run, beside the aim. It is no test: a figure that misses its aim is shown as such, and that is all.
 //
-//   node clients/bench/figures.js [--short] [ROW...]     --list shows the rows
+//   node clients/bench/figures.js [--short | --brief] [ROW...]     --list shows the rows
 //
 // Each row has a broker and a chatd of its own, on loopback, with data in a directory of its own
 // below CHAT_BENCH_DIRECTORY (or build/), so that the disk is the one to be measured. CHAT_BIN is
 // where the programs are. --short takes seconds for each row instead of a minute or more, with
 // fewer pairs and, in the rows with millions, with tenths of them; its figures are for a first look.
+// --brief has all the pairs and all the millions, and two seconds where it would be six.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -24,10 +25,12 @@ const MIB = 1024 * 1024;
 
 const words = process.argv.slice(2);
 const short = words.includes('--short');
+const brief = words.includes('--brief');
 const millions = short ? 0.1 : 1;
 const pairs = short ? 1 : 5;
-const durationMs = short ? 1000 : 6000;
-const warmupMs = short ? 300 : 2000;
+const durationMs = short ? 1000 : brief ? 2000 : 6000;
+const warmupMs = short ? 300 : brief ? 500 : 2000;
+const pauseMs = short ? 200 : brief ? 1000 : 3000;
 
 // ---- Processes ----
 
@@ -139,7 +142,7 @@ class Stand {
 
   compare(workload, options) {
     return this.bench('compare', workload, ...flags({
-      pairs, 'duration-ms': durationMs, 'warmup-ms': warmupMs, 'pause-ms': short ? 200 : 3000, ...options,
+      pairs, 'duration-ms': durationMs, 'warmup-ms': warmupMs, 'pause-ms': pauseMs, ...options,
     }));
   }
 
@@ -207,7 +210,7 @@ async function inTurn(stand, one, other, times = short ? 1 : 3) {
   const rates = [[], []];
   for (let i = 0; i < times; i++) {
     for (const [side, [workload, options]] of [one, other].entries()) {
-      await sleep(short ? 200 : 3000);
+      await sleep(pauseMs);
       rates[side].push((await stand.load(workload, options)).throughput_per_second);
     }
   }
@@ -282,7 +285,7 @@ function openLoop() {
 }
 
 const against = (system, outstanding) => async () => {
-  const args = ['--raw', '--outstanding', `${outstanding}`, '--seconds', short ? '1' : '5', '--rounds', short ? '1' : '5', 'chatd', system];
+  const args = ['--raw', '--outstanding', `${outstanding}`, '--seconds', `${durationMs < 5000 ? durationMs / 1000 : 5}`, '--rounds', short ? '1' : '5', 'chatd', system];
   const { stdout } = await run(path.join(__dirname, 'alternatives.sh'), args, {
     env: { ...environment, CHAT_BIN: BIN, CHAT_BENCH_DIRECTORY: BASE },
   });
@@ -316,10 +319,10 @@ function gatewaySends() {
     const rates = [[], []];
     const options = { chats: 1000, 'duration-ms': durationMs, 'warmup-ms': warmupMs };
     for (let i = 0; i < pairs; i++) {
-      await sleep(short ? 200 : 3000);
+      await sleep(pauseMs);
       const { throughput_per_second: rate } = await benchGateway('gateway', { 'gateway-url': url, clients: 256, ...options });
       rates[0].push(rate);
-      await sleep(short ? 200 : 3000);
+      await sleep(pauseMs);
       rates[1].push((await stand.load('send', { outstanding: 256, ...options })).throughput_per_second);
     }
     const [a, b] = rates.map(median);
