@@ -1,8 +1,4 @@
 /*
- * The adapter's functions are not static and not free of warnings under our flags, hence this file
- * and the pragmas. It keeps the loop of the thread in thread-local data: calls from other threads
- * (the library's reconnecting thread) are put in a queue and carried out on the loop.
- *
  *   published ─▶ on_write(add) ─▶ unwritten ─▶ broker_adapter_write ─▶ all taken: on_write(remove)
  *                    │ another thread's             │ not all
  *                    └──────────────▶ polled ◀──────┘     writable ─▶ … ─▶ on_write(remove)
@@ -12,15 +8,7 @@
  */
 #include "service/broker_adapter.h"
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmissing-prototypes"
-#pragma GCC diagnostic ignored "-Wstrict-prototypes"
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wshadow"
-#pragma GCC diagnostic ignored "-Wunused-function"
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#include <nats/adapters/libuv.h>
-#pragma GCC diagnostic pop
+#include "service/broker_libuv.h"
 
 static natsStatus on_attach(void **user_data, void *loop, natsConnection *connection,
                             natsSock socket)
@@ -34,7 +22,7 @@ static natsStatus on_attach(void **user_data, void *loop, natsConnection *connec
         adapter->inner = NULL;
     adapter->unwritten = false;
     adapter->polled = false;
-    status = natsLibuv_Attach(&adapter->inner, adapter->loop, connection, socket);
+    status = broker_libuv.attach(&adapter->inner, adapter->loop, connection, socket);
     uv_mutex_unlock(&adapter->lock);
     *user_data = adapter;
     return status;
@@ -47,7 +35,7 @@ static natsStatus on_read(void *user_data, bool add)
 
     uv_mutex_lock(&adapter->lock);
     if (adapter->inner != NULL)
-        status = natsLibuv_Read(adapter->inner, add);
+        status = broker_libuv.read(adapter->inner, add);
     uv_mutex_unlock(&adapter->lock);
     return status;
 }
@@ -72,7 +60,7 @@ static natsStatus on_write(void *user_data, bool add)
     adapter->unwritten = add;
     if (adapter->inner != NULL && poll != adapter->polled) {
         adapter->polled = poll;
-        status = natsLibuv_Write(adapter->inner, poll);
+        status = broker_libuv.write(adapter->inner, poll);
     }
     uv_mutex_unlock(&adapter->lock);
     if (here && add && !poll)
@@ -87,7 +75,7 @@ static natsStatus on_detach(void *user_data)
 
     uv_mutex_lock(&adapter->lock);
     if (adapter->inner != NULL)
-        status = natsLibuv_Detach(adapter->inner);
+        status = broker_libuv.detach(adapter->inner);
     adapter->inner = NULL;
     adapter->unwritten = false;
     uv_mutex_unlock(&adapter->lock);
@@ -109,7 +97,7 @@ static void poll_for_rest(struct broker_adapter *adapter)
 {
     uv_mutex_lock(&adapter->lock);
     if (adapter->unwritten && !adapter->polled && adapter->inner != NULL)
-        adapter->polled = natsLibuv_Write(adapter->inner, true) == NATS_OK;
+        adapter->polled = broker_libuv.write(adapter->inner, true) == NATS_OK;
     uv_mutex_unlock(&adapter->lock);
 }
 
@@ -161,7 +149,7 @@ void broker_adapter_free(struct broker_adapter *adapter)
 
 natsStatus broker_adapter_install(struct broker_adapter *adapter, natsOptions *options)
 {
-    natsLibuv_Init();
-    natsLibuv_SetThreadLocalLoop(adapter->loop);
+    broker_libuv.init();
+    broker_libuv.set_thread_loop(adapter->loop);
     return natsOptions_SetEventLoop(options, adapter, on_attach, on_read, on_write, on_detach);
 }

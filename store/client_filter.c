@@ -17,7 +17,7 @@ static uint16_t fingerprint(const uint8_t digest[DATABASE_DIGEST_BYTES])
 {
     uint16_t value;
 
-    memcpy(&value, digest + DATABASE_DIGEST_BYTES - sizeof value, sizeof value);
+    memcpy(&value, digest + (DATABASE_DIGEST_BYTES - sizeof value), sizeof value);
     return value == 0 ? 1 : value;
 }
 
