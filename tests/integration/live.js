@@ -3,6 +3,7 @@
 // events with fetch. Both check what they are shown as that comes: each message once, in order.
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const path = require('node:path');
 const { WebSocket } = require('ws');
 const { BIN, Program, cleanEnvironment, eventually, parseLogLine, within } = require('./harness');
@@ -220,8 +221,8 @@ class EventStream extends Watcher {
 // Subscriptions to events at the broker, as its monitoring shows them. The broker must have been
 // started with { http_port: -1 }.
 async function eventSubscriptions(broker) {
-  const fs = require('node:fs');
-  const file = path.join(broker.directory, `nats-server_${broker.program.child.pid}.ports`);
+  const name = path.basename(process.env.NATS_SERVER || 'nats-server');
+  const file = path.join(broker.directory, `${name}_${broker.program.child.pid}.ports`);
   const { monitoring: [url] } = JSON.parse(fs.readFileSync(file, 'utf8'));
   const reply = await (await fetch(`${url}/connz?subs=1`)).json();
   return reply.connections.flatMap((connection) => connection.subscriptions_list || [])
