@@ -154,4 +154,4 @@ function jwt(algorithm, key, claims, header = {}) {
   return `${signed}.${signature.toString('base64url')}`;
 }
 
-module.exports = { DESCRIPTION, Gateway, eventually, jwt, sha256 };
+module.exports = { DESCRIPTION, Gateway, assertValid, eventually, jwt, sha256 };

@@ -6,6 +6,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { WebSocket } = require('ws');
+const { assertValid } = require('./gateway');
 const { BIN, Program, cleanEnvironment, eventually, parseLogLine, within } = require('./harness');
 
 class Gateway {
@@ -116,12 +117,22 @@ class Socket extends Watcher {
     const frame = JSON.parse(data.toString());
     const [kind] = Object.keys(frame);
     if (isBinary || Object.keys(frame).length !== 1) this.failures.push(`strange: ${data}`);
+    this.#compare(frame);
     if (kind === 'message') this.take(frame.message);
     else if (kind === 'ack') this.acks.push(frame.ack);
     else if (kind === 'error') this.errors.push(frame.error);
     else if (kind === 'live') this.lives.push(frame.live);
     else this.failures.push(`unknown: ${data}`);
     this.frames.push(kind);
+  }
+
+  // All that comes must be as the gateway describes it.
+  #compare(frame) {
+    try {
+      assertValid('components/schemas/ConnectOutput', frame);
+    } catch (error) {
+      this.failures.push(error.message);
+    }
   }
 
   send(fields) {
