@@ -4,9 +4,10 @@
  *     └─────────┴──── closed by the library, or a subscription failed or is not permitted
  *
  * The connection is made on the loop's thread, since the adapter wants its first attachment there;
- * the library's own retrying would attach from a thread of its own. Until there is a connection the
- * loop has nothing else to do, so an attempt may block it, for a bounded time. Once there is one,
- * the library reconnects by itself, and resends the subscriptions.
+ * the library's own retrying would attach from a thread of its own. Without a connection the loop
+ * has little else to do, so an attempt may block it, for a bounded time. One that is lost is never
+ * brought back (broker_options.c says why): a new one is made, with new subscriptions. What was to
+ * be published meanwhile is lost; who waits for a reply asks again.
  *
  * Subscriptions are synchronous ones without a thread: the library's read callback fills their
  * queues during poll, and the check handle, which runs right after poll, empties them. So
@@ -353,6 +354,8 @@ static natsStatus subscribe_now(struct broker *broker, bool early)
 
 static void serve(struct broker *broker)
 {
+    char url[NATS_URL_TEXT_BYTES];
+
     if (subscribe_now(broker, false) != NATS_OK)
         return;
     broker->retry_ms = RETRY_MIN_MS;
@@ -361,7 +364,8 @@ static void serve(struct broker *broker)
         announce(broker);
         return;
     }
-    LOG_INFO("broker.connected", log_bool("again", true));
+    broker_watch_url(broker->connection, url, sizeof url);
+    LOG_INFO("broker.reconnected", log_text("nats_url", url));
     broker->handlers.reconnected(broker->handlers.data);
 }
 
@@ -370,18 +374,6 @@ void broker_admit(struct broker *broker)
     broker->admitted = true;
     if (broker->connection != NULL && !broker->lost && !broker->stopping)
         serve(broker);
-}
-
-static void on_reconnected(void *data)
-{
-    struct broker *broker = data;
-
-    if (broker->stopping)
-        return;
-    if (broker->admitted)
-        broker->handlers.reconnected(broker->handlers.data);
-    else
-        broker->handlers.connected(broker->handlers.data);
 }
 
 static void connect_now(struct broker *broker)
@@ -578,7 +570,7 @@ int broker_start(struct broker **result, uv_loop_t *loop, const struct broker_se
         goto err_after_broker;
     if (broker_adapter_init(&broker->adapter, loop) != 0)
         goto err_after_subscriptions;
-    if (broker_watch_start(&broker->watch, loop, on_lost, on_reconnected, broker) != 0)
+    if (broker_watch_start(&broker->watch, loop, on_lost, broker) != 0)
         goto err_after_adapter;
     if (set_options(broker, settings) != 0)
         goto err_after_watch;

@@ -1,13 +1,13 @@
 /*
  * Why the library's settings are as they are:
  *
- * - It never gives up reconnecting, with a wait that is spread, so that a broker that comes back
- *   is not met by all its services at once.
+ * - It does not reconnect: broker.c makes a new connection instead. On an event loop the library's
+ *   parser lives on when the socket is replaced (as of 3.10, and
+ * github.com/nats-io/nats.c/issues/1007): a message that the cut left half read would be completed
+ * with what the new socket brings.
  * - Published bytes are handed to the loop at once: without that its flusher thread adds a
  *   millisecond to each reply.
  * - One read takes a large burst from the socket, and all of it is then submitted together.
- * - What is published while the broker is away is kept up to a limit: replies that come late are
- *   better than none, but not for any amount of memory.
  * - tls:// means nothing to the library, which then talks in the clear to a broker that offers no
  *   TLS: one such address makes TLS a must for all. With TLS it checks that the certificate is for
  *   the host of the address, name or IP, by itself.
@@ -24,9 +24,6 @@
 
 #define DEFAULT_URL "nats://127.0.0.1:4222"
 #define CONNECT_TIMEOUT_MS 2000
-#define RECONNECT_WAIT_MS 250
-#define RECONNECT_JITTER_MS 250
-#define RECONNECT_BUFFER_BYTES (8 * 1024 * 1024)
 #define READ_BYTES (128 * 1024)
 #define PING_INTERVAL_MS 20000
 #define PINGS_OUTSTANDING 2
@@ -160,11 +157,7 @@ static natsStatus set_behaviour(natsOptions *o, const char *name)
         (status = natsOptions_SetTimeout(o, CONNECT_TIMEOUT_MS)) == NATS_OK &&
         (status = natsOptions_SetSendAsap(o, true)) == NATS_OK &&
         (status = natsOptions_SetIOBufSize(o, READ_BYTES)) == NATS_OK &&
-        (status = natsOptions_SetMaxReconnect(o, -1)) == NATS_OK &&
-        (status = natsOptions_SetReconnectWait(o, RECONNECT_WAIT_MS)) == NATS_OK &&
-        (status = natsOptions_SetReconnectJitter(o, RECONNECT_JITTER_MS, RECONNECT_JITTER_MS)) ==
-            NATS_OK &&
-        (status = natsOptions_SetReconnectBufSize(o, RECONNECT_BUFFER_BYTES)) == NATS_OK &&
+        (status = natsOptions_SetAllowReconnect(o, false)) == NATS_OK &&
         (status = natsOptions_SetPingInterval(o, PING_INTERVAL_MS)) == NATS_OK)
         status = natsOptions_SetMaxPingsOut(o, PINGS_OUTSTANDING);
     return status;

@@ -1,11 +1,9 @@
 /*
- * Disconnects and reconnects are the library's business: it restores the subscriptions itself, and
- * the loop is only told. After "closed" the loop must connect anew: the library gives up by itself
- * when a broker refuses the same credentials twice.
+ * The library closes a connection that it has lost, and the loop must connect anew.
  *
  * A broker in lame duck mode says so, and closes its connections one by one before it ends. There
- * is nothing to be done but to say it: the library then goes to another of its addresses, or waits
- * for this one. What it cannot send in between it keeps.
+ * is nothing to be done but to say it: the next connection is to another of the addresses, or waits
+ * for this one.
  *
  * uv_async_send must not meet a handle that is being closed: the lock is held over both.
  */
@@ -36,14 +34,14 @@ static bool is_stopped(struct broker_watch *watch)
     return stopped;
 }
 
-/* Notes what the loop is to know, and wakes it. Returns whether it listens. */
-static bool wake(struct broker_watch *watch, bool *what)
+/* Tells the loop that the connection is over. Returns whether it listens. */
+static bool wake(struct broker_watch *watch)
 {
     bool stopped;
 
     uv_mutex_lock(&watch->lock);
     stopped = watch->stopped;
-    *what = true;
+    watch->is_closed = true;
     if (!stopped)
         uv_async_send(&watch->wake);
     uv_mutex_unlock(&watch->lock);
@@ -64,15 +62,6 @@ static void on_disconnected(natsConnection *connection, void *data)
     LOG_WARN("broker.disconnected", log_text("error", error == NULL ? "" : error));
 }
 
-static void on_reconnected(natsConnection *connection, void *data)
-{
-    char url[NATS_URL_TEXT_BYTES];
-
-    broker_watch_url(connection, url, sizeof url);
-    LOG_INFO("broker.reconnected", log_text("nats_url", url));
-    wake(data, &((struct broker_watch *)data)->is_connected);
-}
-
 static void on_lame_duck(natsConnection *connection, void *data)
 {
     char url[NATS_URL_TEXT_BYTES];
@@ -90,7 +79,7 @@ static void on_closed(natsConnection *connection, void *data)
     struct broker_watch *watch = data;
     const char *error = NULL;
 
-    if (!wake(watch, &watch->is_closed))
+    if (!wake(watch))
         return;
     natsConnection_GetLastError(connection, &error);
     LOG_WARN("broker.closed", log_text("error", error == NULL ? "" : error));
@@ -121,19 +110,15 @@ static void on_wake(uv_async_t *handle)
 {
     struct broker_watch *watch = handle->data;
     bool closed;
-    bool connected;
 
     uv_mutex_lock(&watch->lock);
     closed = watch->is_closed;
-    connected = watch->is_connected;
-    watch->is_closed = watch->is_connected = false;
+    watch->is_closed = false;
     uv_mutex_unlock(&watch->lock);
     if (watch->stopped)
         return;
     if (closed)
         watch->closed(watch->data);
-    else if (connected)
-        watch->reconnected(watch->data);
 }
 
 uint64_t broker_watch_lost(struct broker_watch *watch)
@@ -147,9 +132,9 @@ uint64_t broker_watch_lost(struct broker_watch *watch)
 }
 
 int broker_watch_start(struct broker_watch *watch, uv_loop_t *loop, void (*closed)(void *data),
-                       void (*reconnected)(void *data), void *data)
+                       void *data)
 {
-    *watch = (struct broker_watch){.closed = closed, .reconnected = reconnected, .data = data};
+    *watch = (struct broker_watch){.closed = closed, .data = data};
     if (uv_mutex_init(&watch->lock) != 0)
         return -1;
     if (uv_async_init(loop, &watch->wake, on_wake) != 0) {
@@ -164,8 +149,6 @@ natsStatus broker_watch_install(struct broker_watch *watch, natsOptions *options
 {
     natsStatus status = natsOptions_SetDisconnectedCB(options, on_disconnected, watch);
 
-    if (status == NATS_OK)
-        status = natsOptions_SetReconnectedCB(options, on_reconnected, watch);
     if (status == NATS_OK)
         status = natsOptions_SetLameDuckModeCB(options, on_lame_duck, watch);
     if (status == NATS_OK)

@@ -1,7 +1,6 @@
 /*
  * What the client library's own threads have to say about the connection: they log here, and wake
- * the loop when the connection is there again, or over for good. The struct is embedded by the
- * broker.
+ * the loop when the connection is over. The struct is embedded by the broker.
  */
 #ifndef SERVICE_BROKER_WATCH_H
 #define SERVICE_BROKER_WATCH_H
@@ -15,19 +14,16 @@ struct broker_watch {
     uv_async_t wake;
     uv_mutex_t lock; /* over what follows, up to `errors`, which any thread may touch; a leaf */
     bool stopped;
-    bool is_closed;    /* and the loop does not know it yet */
-    bool is_connected; /* again, likewise */
+    bool is_closed; /* and the loop does not know it yet */
     uint64_t lost;
     struct pace errors;
     void (*closed)(void *data);
-    void (*reconnected)(void *data);
     void *data;
 };
 
-/* On the loop, `closed` is called when the library has given up a connection, `reconnected` when it
- * has brought one back. Returns 0 or -1. */
+/* On the loop, `closed` is called when the library has given up a connection. Returns 0 or -1. */
 int broker_watch_start(struct broker_watch *watch, uv_loop_t *loop, void (*closed)(void *data),
-                       void (*reconnected)(void *data), void *data);
+                       void *data);
 /* Sets the callbacks. `watch` must outlive all connections made with `options`. */
 natsStatus broker_watch_install(struct broker_watch *watch, natsOptions *options);
 /* From now on callbacks are silent. Closes the handle. */

@@ -1,5 +1,7 @@
 #!/bin/bash
-# Runs cmocka programs one after the other and counts their tests: tests/run-unit.sh PROGRAM...
+# Runs cmocka programs and counts their tests: tests/run-unit.sh PROGRAM...
+#
+# As many at once as there are processors: many wait for the disk most of the time.
 #
 # A program that crashes, hangs or ends without having run what it planned is one failure more,
 # whatever it counted until then. Status 0 when nothing failed.
@@ -9,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . tests/common.sh
 
 TIMEOUT_S=${CHAT_TEST_TIMEOUT_S:-300}
-all_passed=0 all_failed=0 all_skipped=0
+all_failed=0
 
 # The sum of the numbers in the lines of the report that match; the pattern shows where they are.
 # There are several when a program runs several groups of tests.
@@ -40,9 +42,7 @@ run_program() {
     printf '%s: %d passed, %d failed%s\n' "$program" "$passed" "$failed" \
         "$(if [[ $skipped != 0 ]]; then echo ", $skipped skipped"; fi)$(explain $status)"
     record "$passed" "$failed" "$skipped" "$program"
-    all_passed=$((all_passed + passed))
-    all_failed=$((all_failed + failed))
-    all_skipped=$((all_skipped + skipped))
+    all_failed=$failed
 }
 
 explain() {
@@ -54,15 +54,31 @@ explain() {
     esac
 }
 
+# Runs this script for each of them, and adds up what it counted.
+run_each_by_itself() {
+    local results=${CHAT_TEST_RESULTS:-/dev/null}
+    export CHAT_TEST_RESULTS=$TMPDIR/results
+    : >"$CHAT_TEST_RESULTS"
+    printf '%s\0' "$@" | xargs -0 -n 1 -P "$(nproc)" "$0"
+    cat "$CHAT_TEST_RESULTS" >>"$results"
+    read -r all_passed all_failed all_skipped < <(awk '
+        { passed += $1; failed += $2; skipped += $3 }
+        END { print passed + 0, failed + (NR < wanted), skipped + 0 }' wanted=$# "$CHAT_TEST_RESULTS")
+}
+
 if [[ $# == 0 ]]; then
     echo "run-unit: no test programs to run" >&2
     record 0 1 0 "no unit tests"
     exit 1
 fi
 use_own_tmpdir
-set_sanitizer_options
-for program in "$@"; do
-    run_program "$program"
-done
+if [[ $# -gt 1 ]]; then
+    run_each_by_itself "$@"
+else
+    set_sanitizer_options
+    run_program "$1"
+    [[ $all_failed == 0 ]]
+    exit
+fi
 echo "unit tests: $all_passed passed, $all_failed failed, $all_skipped skipped"
 [[ $all_failed == 0 ]]

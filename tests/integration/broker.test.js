@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
+const net = require('node:net');
 const { after, before, describe, test } = require('node:test');
 const { World, eventually, inParallel } = require('./harness');
 const { range } = require('./client');
@@ -77,6 +78,73 @@ describe('the broker', { timeout: 300000 }, () => {
       await chatd.waitForEvent('starting');
       const { code } = await chatd.program.stop(signal);
       assert.equal(code, 0, chatd.program.tail());
+    }
+  });
+});
+
+// Between the broker and chatd. When a message with the mark comes by, it ends in the middle of it.
+class Cutter {
+  constructor(port, mark) {
+    this.sockets = new Set();
+    this.cuts = 0;
+    this.server = net.createServer((near) => {
+      const far = net.connect(port, '127.0.0.1');
+      const end = () => { near.destroy(); far.destroy(); };
+      for (const socket of [near, far]) {
+        this.sockets.add(socket);
+        socket.on('error', end);
+        socket.on('close', end);
+      }
+      near.on('data', (bytes) => far.write(bytes));
+      far.on('data', (bytes) => {
+        const at = this.cuts === 0 ? bytes.indexOf(mark) : -1;
+        if (at < 0) near.write(bytes);
+        else {
+          this.cuts++;
+          near.end(bytes.subarray(0, at), end);
+        }
+      });
+    });
+  }
+
+  async start() {
+    await new Promise((resolve) => { this.server.listen(0, '127.0.0.1', resolve); });
+    return `nats://127.0.0.1:${this.server.address().port}`;
+  }
+
+  async close() {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise((resolve) => { this.server.close(resolve); });
+  }
+}
+
+describe('a connection that is cut in the middle of a request', { timeout: 300000 }, () => {
+  test('what comes by the next one is not taken for the rest', async () => {
+    const world = await World.start({ chatd: false });
+    const cutter = new Cutter(world.broker.port, 'HERE IT ENDS');
+    const chatd = world.makeChatd({ dataDirectory: world.chatd.dataDirectory });
+    chatd.url = await cutter.start();
+    try {
+      await chatd.start();
+      const client = await world.client();
+      const chat = await client.chat('cut');
+      const request = { chat_id: chat, user_id: 'u', client_id: 'cut', text: `${'x'.repeat(300)} HERE IT ENDS ${'y'.repeat(300)}` };
+      const unanswered = client.call('Send', request, { timeout: 3000 }).catch((error) => error);
+      await chatd.waitForEvent('broker.reconnected');
+      // Short ones, whose bytes are text to the last: as the rest of the other they would be valid.
+      const texts = range(1, 20).map((i) => `${i} `.repeat(15));
+      for (const text of texts) {
+        await client.sendUntilAcknowledged({ chat_id: chat, user_id: 'u', client_id: text, text }, { timeout: 1000 });
+      }
+      assert.ok(await unanswered instanceof Error);
+      assert.equal(cutter.cuts, 1);
+      assert.equal((await client.Send(request)).duplicate, false);
+      const messages = await client.readAll(chat);
+      assert.deepEqual(messages.map(({ text }) => text), [...texts, request.text]);
+      await chatd.stop();
+    } finally {
+      await world.abandon();
+      await cutter.close();
     }
   });
 });
