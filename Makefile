@@ -135,7 +135,7 @@ $(BUILD)/pic/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC)$(COMPILE) $(WARNINGS) -fPIC -fvisibility=hidden -c -o $@ $<
 
-# Named after the list of files, so that one more or less is noticed.
+# The bytes of the files as an object; web_files.c knows how to show them.
 $(BUILD)/generated/web_files_table.c: clients/gateway/embed.sh $(WEB_FILES) | $(GENERATED)
 	$(call say,EMBED)clients/gateway/embed.sh $(WEB_FILES) >$@
 

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define EXIT_USAGE 2
 
@@ -128,6 +129,17 @@ static void tell_ready(const struct gateway *gateway)
     LOG_INFO("ready", log_i64("port", http_server_port(gateway->server, 0)));
 }
 
+/* A file for each connection: as many as the system lets us have. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* What has started when this fails is not stopped one by one: the process ends. */
 static int run(const struct gateway_settings *settings)
 {
@@ -173,6 +185,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (parsed == OPTIONS_OK) {
         log_set_level(settings.log_level);
+        raise_file_limit();
         status = run(&settings);
     } else if (parsed == OPTIONS_USAGE) {
         status = EXIT_USAGE;

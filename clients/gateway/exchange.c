@@ -17,6 +17,7 @@
 
 /* Of a head without the fields of its own, in bytes: the longest there can be. */
 #define HEAD_BYTES_MAX 1024
+#define LOGGED_BYTES_MAX 200
 
 /* What goes with answers for programs. Pages have a policy of their own (web_files.c). */
 static const char api_fields[] =
@@ -336,6 +337,12 @@ struct shared_bytes *exchange_make_head(struct exchange *exchange, int code,
 
 /* ---- What became of it ---- */
 
+/* As much of what the client wrote as a line of the log should hold. */
+static struct log_field log_some(const char *name, const char *text)
+{
+    return log_bytes(name, text, strnlen(text, LOGGED_BYTES_MAX));
+}
+
 /* The path without the query, where secrets may be. */
 static void log_exchange(struct exchange *exchange, int code, uint64_t took_us, size_t sent_bytes)
 {
@@ -345,10 +352,10 @@ static void log_exchange(struct exchange *exchange, int code, uint64_t took_us, 
     LOG_INFO(
         "http.request", log_text("address", exchange->address),
         log_text("method", has_head ? text_at(exchange, exchange->head.method) : ""),
-        log_text("path", has_head ? exchange_path(exchange) : ""), log_i64("code", code),
+        log_some("path", has_head ? exchange_path(exchange) : ""), log_i64("code", code),
         log_u64("took_us", took_us), log_u64("received_bytes", exchange->body_size),
         log_u64("sent_bytes", sent_bytes), log_text("namespace", exchange->identity.namespace_name),
-        log_text("user", exchange->identity.user), log_text("agent", agent == NULL ? "" : agent));
+        log_text("user", exchange->identity.user), log_some("agent", agent == NULL ? "" : agent));
 }
 
 void exchange_note_outcome(struct exchange *exchange, int code, size_t sent_bytes)

@@ -199,7 +199,8 @@ static struct chat_context context_of(const struct exchange *exchange)
 
     return (struct chat_context){.namespace_name = identity->namespace_name,
                                  .acting_user = identity->user,
-                                 .timeout_ms = exchange_gateway(exchange)->settings->timeout_ms};
+                                 .timeout_ms = exchange_gateway(exchange)->settings->timeout_ms,
+                                 .refusals_are_final = true};
 }
 
 /* The library did not take it: nothing was sent. */
@@ -243,7 +244,8 @@ static bool prefers_minimal(const struct exchange *exchange)
     return prefer != NULL && http_list_has(prefer, strlen(prefer), "return=minimal");
 }
 
-/* The header Idempotency-Key is the client_id of a body that has none. */
+/* The header Idempotency-Key is the client_id of a body that has none; in quotes, as its draft
+ * standard has it, or without. */
 static int take_key(const struct exchange *exchange, struct chat_send_options *options,
                     struct chat_error *error)
 {
@@ -253,7 +255,13 @@ static int take_key(const struct exchange *exchange, struct chat_send_options *o
     if (key == NULL || options->client_id[0] != '\0')
         return 0;
     text.size = strlen(key);
-    options->client_id = key;
+    if (text.size >= 2 && key[0] == '"' && key[text.size - 1] == '"') {
+        text.size -= 2;
+        text.data = arena_copy(scratch(), key + 1, text.size);
+        if (text.data == NULL)
+            return chat_error_set(error, CHAT_OVERLOADED, "out of memory for the request");
+    }
+    options->client_id = text.data;
     return check_id(&text, CHAT_INVALID_CLIENT_ID, error);
 }
 

@@ -390,6 +390,8 @@ static void advance(struct http_connection *connection)
     } while (connection->state != before ||
              (connection->state == CONNECTION_IDLE && connection->input.size > 0));
     connection->advancing = false;
+    if (connection->state == CONNECTION_STREAM || connection->state == CONNECTION_WEBSOCKET)
+        http_connection_trim(connection);
     if (connection->input_ended && connection->state < CONNECTION_HANDLING)
         http_connection_finish(connection);
 }
@@ -411,14 +413,34 @@ void http_connection_next(struct http_connection *connection)
     advance(connection);
 }
 
+void http_connection_trim(struct http_connection *connection)
+{
+    struct byte_buffer early = connection->input;
+    size_t end = connection->exchange == NULL ? 0 : connection->exchange->end;
+
+    if (connection->state == CONNECTION_IDLE && early.size > 0)
+        return;
+    drop_exchange(connection);
+    connection->input = (struct byte_buffer){0};
+    /* A client may send its first frames right behind the handshake. */
+    if (connection->websocket != NULL && early.size > end)
+        websocket_read(connection->websocket, early.data + end, early.size - end);
+    if (connection->websocket != NULL && connection->ahead.size > 0)
+        websocket_read(connection->websocket, connection->ahead.data, connection->ahead.size);
+    byte_buffer_free(&connection->ahead);
+    byte_buffer_free(&early);
+}
+
 /* A handler calls this, and its exchange is over; the memory goes when the handler has returned. */
 void http_connection_become(struct http_connection *connection, enum connection_state state)
 {
     http_connection_set_deadline(connection, 0);
     exchange_clear(connection->exchange);
     connection->state = state;
-    if (state == CONNECTION_STREAM)
+    if (state == CONNECTION_STREAM) {
+        connection->is_stream = true;
         http_server_tally(connection->server)->streams++;
+    }
 }
 
 /* ---- What the transport tells ---- */
@@ -473,6 +495,8 @@ static void on_drained(void *data)
         websocket_drained(connection->websocket);
     else if (connection->state == CONNECTION_STREAM && connection->stream.handlers.drained != NULL)
         connection->stream.handlers.drained(connection->stream.handlers.data);
+    else if (connection->state == CONNECTION_LINGERING && connection->input_ended)
+        http_connection_close(connection);
     else if (connection->state == CONNECTION_LINGERING && connection->deadline_ms == 0)
         http_connection_set_deadline(connection, LINGER_MS);
 }
@@ -484,8 +508,10 @@ static void on_closed(void *data)
 
     if (connection->state == CONNECTION_HANDLING)
         exchange_lost(connection->exchange);
-    if (connection->stream.handlers.closed != NULL)
+    if (connection->is_stream) {
+        http_server_tally(server)->streams--;
         connection->stream.handlers.closed(connection->stream.handlers.data);
+    }
     if (connection->websocket != NULL)
         websocket_ended(connection->websocket);
     connection->state = CONNECTION_CLOSED;
@@ -501,6 +527,7 @@ static const struct transport_handlers handlers = {
 
 /* ---- What the server tells ---- */
 
+/* An IPv4 client of a socket for both kinds is shown as what it is. */
 static void note_address(struct http_connection *connection)
 {
     struct sockaddr_storage address = {0};
@@ -514,6 +541,8 @@ static void note_address(struct http_connection *connection)
     else
         uv_ip4_name((struct sockaddr_in *)&address, connection->address,
                     sizeof connection->address);
+    if (strncmp(connection->address, "::ffff:", 7) == 0 && strchr(connection->address, '.') != NULL)
+        memmove(connection->address, connection->address + 7, strlen(connection->address + 7) + 1);
 }
 
 /* Too many: says so, where that can be said at once, and leaves. */

@@ -88,6 +88,7 @@ struct http_connection {
     struct websocket *websocket;
     char address[ADDRESS_TEXT_BYTES];
     bool is_tls;
+    bool is_stream; /* it has been, since its exchange was answered by one */
     bool input_ended;
     bool paused;
     bool advancing;
@@ -107,6 +108,8 @@ void http_connection_close(struct http_connection *connection);
 void http_connection_timed_out(struct http_connection *connection);
 /* The gateway stops: nothing new begins on it. */
 void http_connection_drain(struct http_connection *connection);
+/* Gives back what only requests need, when none is under way. */
+void http_connection_trim(struct http_connection *connection);
 void http_connection_set_deadline(struct http_connection *connection, uint64_t after_ms);
 
 /* A stream or a WebSocket from now on: gives back what only requests need. */

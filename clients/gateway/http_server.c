@@ -91,6 +91,7 @@ int http_server_tls(struct http_server *server, struct tls_session **session)
     return *session == NULL ? -1 : 0;
 }
 
+/* Looks at all of them, which is some 10 microseconds for ten thousand, once a connection. */
 static uint64_t count_of_address(const struct http_server *server, const char *address)
 {
     uint64_t count = 0;
@@ -189,6 +190,10 @@ static void look_at(struct http_server *server, struct http_connection *connecti
     } else if (connection->websocket != NULL) {
         websocket_tick(connection->websocket, now_ms);
     }
+    if (connection->exchange != NULL &&
+        (connection->state == CONNECTION_IDLE || connection->state == CONNECTION_STREAM ||
+         connection->state == CONNECTION_WEBSOCKET))
+        http_connection_trim(connection);
 }
 
 static void close_all(struct http_server *server)

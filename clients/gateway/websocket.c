@@ -203,7 +203,8 @@ static void speak(struct websocket *websocket)
     if (!wslay_event_get_close_sent(websocket->frames))
         return;
     websocket->closing = true;
-    if (wslay_event_get_close_received(websocket->frames))
+    /* wslay stops reading at the client's close frame, and at what breaks the protocol. */
+    if (!wslay_event_get_read_enabled(websocket->frames))
         end(websocket);
     else if (!was_closing || websocket->connection->deadline_ms == 0)
         http_connection_set_deadline(websocket->connection, CLOSE_MS);
@@ -261,6 +262,7 @@ struct websocket *websocket_accept(struct exchange *exchange,
     send_switch(exchange);
     exchange_note_outcome(exchange, 101, 0);
     connection->websocket = websocket;
+    http_server_tally(connection->server)->websockets++;
     http_connection_become(connection, CONNECTION_WEBSOCKET);
     return websocket;
 }
@@ -271,6 +273,7 @@ void websocket_ended(struct websocket *websocket)
     void *data = websocket->handlers.data;
 
     websocket->connection->websocket = NULL;
+    http_server_tally(websocket->connection->server)->websockets--;
     wslay_event_context_free(websocket->frames);
     free(websocket);
     closed(data);

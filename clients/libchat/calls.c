@@ -45,6 +45,7 @@ struct calls_entry {
     enum calls_method method;
     enum entry_state state;
     bool patient;
+    bool refusals_are_final;
     bool maybe_done;
     bool cancelled;
     unsigned failures;
@@ -358,7 +359,7 @@ static void on_reply(void *data, natsMsg *message)
         return;
     }
     take_error(entry, message);
-    if (entry->code == 503 || entry->code == 507)
+    if ((entry->code == 503 || entry->code == 507) && !entry->refusals_are_final)
         try_later(entry);
     else
         finish(entry, CHAT_EREFUSED);
@@ -419,6 +420,7 @@ int calls_prepare(struct calls *calls, struct calls_request *request, enum calls
     entry->calls = calls;
     entry->method = method;
     entry->size = size;
+    entry->refusals_are_final = context->refusals_are_final;
     entry->deadline_ms = timeout_ms == UINT64_MAX ? UINT64_MAX : now_ms() + timeout_ms;
     memcpy(entry->subject, subject, sizeof subject);
     snprintf(entry->acting_user, sizeof entry->acting_user, "%s", user);

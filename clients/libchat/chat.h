@@ -198,6 +198,8 @@ struct chat_context {
     uint64_t timeout_ms;        /* for all attempts together; 0: 10 seconds; UINT64_MAX: for ever */
     const char *traceparent;    /* of W3C Trace Context: the service logs it when the call is slow
                                    or fails, and a send's event has it; NULL or empty: none */
+    bool refusals_are_final;    /* the service's 503 and 507 end the call at once, for callers whose
+                                   own callers will try again */
 };
 
 struct chat_new_options {
