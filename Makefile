@@ -100,6 +100,7 @@ help:
 	@echo 'make unit               unit tests; TESTS="test_uuid test_log" for some of them'
 	@echo 'make simulation         the store in a simulated world, from CHAT_SIMULATION_SEEDS'
 	@echo 'make fuzz               decoders on hostile bytes; FUZZ="json" for some, FUZZ_SECONDS=60'
+	@echo 'make fuzz-edge           the gateway under mutated requests and frames for FUZZ_SECONDS'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
 	@echo 'make browser            the web page in headless Chromium; TESTS="chat" for some of it'
 	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: half an hour;'
@@ -242,14 +243,18 @@ install: all
 	$(INSTALL) -m 644 proto/chat.proto LICENSE '$(DESTDIR)$(datadir)'
 	sed 's|@bindir@|$(bindir)|g' deploy/chatd.service >'$(DESTDIR)$(unitdir)/chatd.service'
 	chmod 644 '$(DESTDIR)$(unitdir)/chatd.service'
+	sed 's|@bindir@|$(bindir)|g' deploy/chat-gateway.service >'$(DESTDIR)$(unitdir)/chat-gateway.service'
+	chmod 644 '$(DESTDIR)$(unitdir)/chat-gateway.service'
+	$(INSTALL) -m 644 deploy/nginx.conf deploy/Caddyfile '$(DESTDIR)$(datadir)'
 
 uninstall:
 	rm -f $(foreach program,$(notdir $(PROGRAMS)),'$(DESTDIR)$(bindir)/$(program)')
-	rm -f '$(DESTDIR)$(unitdir)/chatd.service'
+	rm -f '$(DESTDIR)$(unitdir)/chatd.service' '$(DESTDIR)$(unitdir)/chat-gateway.service'
 	rm -f '$(DESTDIR)$(libdir)/libchat.so.$(VERSION)' '$(DESTDIR)$(libdir)/$(SONAME)' \
 		'$(DESTDIR)$(libdir)/libchat.so' '$(DESTDIR)$(libdir)/libchat.a' \
 		'$(DESTDIR)$(libdir)/pkgconfig/libchat.pc' '$(DESTDIR)$(includedir)/chat.h'
-	rm -f '$(DESTDIR)$(datadir)/chat.proto' '$(DESTDIR)$(datadir)/LICENSE'
+	rm -f '$(DESTDIR)$(datadir)/chat.proto' '$(DESTDIR)$(datadir)/LICENSE' \
+		'$(DESTDIR)$(datadir)/nginx.conf' '$(DESTDIR)$(datadir)/Caddyfile'
 	-rmdir '$(DESTDIR)$(datadir)' 2>/dev/null
 
 clean:

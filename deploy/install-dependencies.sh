@@ -16,7 +16,7 @@ BUILD_PACKAGES=(make gcc libc6-dev protobuf-compiler protobuf-c-compiler libprot
     libprotobuf-c-dev libuv1-dev libnats-dev liblmdb-dev libjansson-dev libssl-dev libisal-dev
     librhonabwy-dev libwslay-dev)
 TEST_PACKAGES=(git clang llvm clang-format clang-tidy cppcheck shellcheck libcmocka-dev pkgconf
-    chromium)
+    chromium curl openssl nginx caddy)
 
 fail() {
     echo "install-dependencies: $*" >&2
@@ -72,18 +72,21 @@ apt_install() {
         apt-get -o Dpkg::Use-Pty=0 install -y -q --no-install-recommends "$@"
 }
 
-# Debian's nats-server package would start a broker that listens on every address, now and after
-# each boot. Nobody asked for that: keep the service off when we are the ones who bring it.
-apt_install_without_service() {
-    if [[ ! -d /run/systemd/system || " $* " != *" nats-server "* ]]; then
+# Debian's packages of servers would start what listens on every address, now and after each boot.
+# Nobody asked for that: keep the services off when we are the ones who bring them.
+apt_install_without_services() {
+    local status=0 service services=()
+    for service in nats-server nginx caddy; do
+        [[ " $* " != *" $service "* ]] || services+=("$service.service")
+    done
+    if [[ ! -d /run/systemd/system || ${#services[@]} == 0 ]]; then
         apt_install "$@"
         return
     fi
-    local status=0
-    as_root systemctl mask --runtime --quiet nats-server.service
+    as_root systemctl mask --runtime --quiet "${services[@]}"
     apt_install "$@" || status=$?
-    as_root systemctl unmask --runtime --quiet nats-server.service
-    as_root systemctl disable --quiet nats-server.service || true
+    as_root systemctl unmask --runtime --quiet "${services[@]}"
+    as_root systemctl disable --quiet "${services[@]}" || true
     return $status
 }
 
@@ -99,7 +102,7 @@ if [[ " ${packages[*]} " == *" nodejs "* && -n $(command -v node) ]]; then
     echo "install-dependencies: $(command -v node) is $(node --version); the tests need 18 or newer"
 fi
 as_root apt-get update -q
-apt_install_without_service "${packages[@]}"
+apt_install_without_services "${packages[@]}"
 
 mapfile -t packages < <(missing "$purpose")
 [[ ${#packages[@]} -gt 0 ]] || exit 0

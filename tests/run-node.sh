@@ -22,6 +22,9 @@ fail() {
 install_modules() {
     local stamp=tests/node_modules/.package-lock.json
     [[ ! $stamp -nt tests/package-lock.json ]] || return 0
+    # Another run of this script may be at it.
+    mkdir -p build && exec {modules_lock}>build/modules.lock && flock "$modules_lock"
+    [[ ! $stamp -nt tests/package-lock.json ]] || return 0
     (cd tests && npm ci --no-audit --no-fund --loglevel=error) && touch "$stamp"
 }
 

@@ -15,7 +15,7 @@ __asm__(".section .rodata\n"
         "web_file_$number:\n.incbin \"$file\"\n"
         "web_file_end_$number:\n.byte 0\n"
         ".previous\n");
-extern const uint8_t web_file_$number[], web_file_end_$number[];
+extern const uint8_t web_file_${number}[], web_file_end_${number}[];
 EOF
     number=$((number + 1))
 done

@@ -201,10 +201,17 @@ static size_t fill_limit_table(struct gateway_settings *s, struct option *table)
     const struct option options[] = {
         number_option("max-connections", "CHAT_MAX_CONNECTIONS", &s->max_connections, 1, 1000000,
                       "Most connections at once; past it they get 503."),
-        number_option("max-connections-per-address", "CHAT_MAX_CONNECTIONS_PER_ADDRESS",
-                      &s->max_connections_per_address, 1, 1000000,
-                      "Most connections at once of one address, unless it is a trusted proxy; past "
-                      "it they get 429."),
+        number_option(
+            "max-connections-per-address", "CHAT_MAX_CONNECTIONS_PER_ADDRESS",
+            &s->max_connections_per_address, 1, 1000000,
+            "Most connections at once of one address, unless it is a trusted proxy or the "
+            "machine's own; past it they get 429."),
+        {.name = "limit-loopback",
+         .environment = "CHAT_LIMIT_LOOPBACK",
+         .kind = OPTION_FLAG,
+         .value = &s->limit_loopback,
+         .help = "Limit the connections of the machine's own addresses, too. Proxies and tests "
+                 "there make many."},
         bytes_option("max-head-bytes", "CHAT_MAX_HEAD_BYTES", &s->max_head_bytes, KIB, MIB,
                      "Longest request line and header together."),
         number_option("max-head-fields", "CHAT_MAX_HEAD_FIELDS", &s->max_head_fields, 1,

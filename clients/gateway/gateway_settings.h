@@ -50,6 +50,7 @@ struct gateway_settings {
 
     uint64_t max_connections;
     uint64_t max_connections_per_address;
+    bool limit_loopback;     /* the machine's own addresses, too */
     uint64_t max_head_bytes; /* request line and header together */
     uint64_t max_head_fields;
     uint64_t max_body_bytes;

@@ -101,10 +101,14 @@ static uint64_t count_of_address(const struct http_server *server, const char *a
     return count;
 }
 
-static bool is_proxy(const struct http_server *server, const char *address)
+/* Of those who come from there others are behind it: what one address may have is no measure. */
+static bool is_exempt(const struct http_server *server, const char *address)
 {
     const struct option_list *proxies = &server->gateway->settings->trusted_proxies;
 
+    if (!server->gateway->settings->limit_loopback &&
+        (strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0))
+        return true;
     for (size_t i = 0; i < proxies->count; i++) {
         if (strcmp(proxies->values[i], address) == 0)
             return true;
@@ -121,7 +125,7 @@ int http_server_add(struct http_server *server, struct http_connection *connecti
     if (server->counts.connections >= settings->max_connections)
         reason = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
                  "Connection: close\r\n\r\n";
-    else if (!is_proxy(server, connection->address) &&
+    else if (!is_exempt(server, connection->address) &&
              count_of_address(server, connection->address) >= settings->max_connections_per_address)
         reason = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
                  "Connection: close\r\n\r\n";

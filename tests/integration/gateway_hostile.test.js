@@ -25,7 +25,7 @@ describe('hostile clients', () => {
     world = await World.start();
     gateway = await Gateway.start(world, [
       '--head-timeout-ms', '1500', '--body-timeout-ms', '1500', '--idle-timeout-ms', '60000',
-      '--max-connections-per-address', '40', '--max-message-bytes', '4096', '--ping-interval-ms', '700',
+      '--max-connections-per-address', '40', '--limit-loopback', '--max-message-bytes', '4096', '--ping-interval-ms', '700',
       '--cors-origin', 'https://chat.example',
     ]);
     const response = await fetch(gateway.url('/chat/New'), { method: 'POST', body: '{"user_ids":["a"]}' });
