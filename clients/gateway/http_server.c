@@ -27,6 +27,7 @@ struct http_server {
     struct transport_pool pool;
     struct listener *listeners;
     size_t listener_count;
+    size_t handles; /* that are not closed yet */
     struct tls_context *tls;
     struct http_connection *connections;
     struct http_connection *next; /* of the walk that is going on */
@@ -232,9 +233,23 @@ static void on_connection(uv_stream_t *stream, int status)
         LOG_WARN("http.accept_failed", log_text("detail", uv_strerror(status)));
 }
 
+/* The last of the server's handles takes its memory along. */
+static void on_handle_gone(void *data)
+{
+    struct http_server *server = data;
+
+    if (--server->handles > 0)
+        return;
+    tls_context_destroy(server->tls);
+    free(server->listeners);
+    free(server);
+}
+
 static void on_listener_closed(uv_handle_t *handle)
 {
-    (void)handle;
+    struct listener *listener = handle->data;
+
+    on_handle_gone(listener->server);
 }
 
 static int listener_start(struct listener *listener, const char *text)
@@ -248,6 +263,7 @@ static int listener_start(struct listener *listener, const char *text)
     uv_tcp_init(server->gateway->loop, &listener->tcp);
     listener->tcp.data = listener;
     server->listener_count++;
+    server->handles++;
     error = uv_tcp_bind(&listener->tcp, (struct sockaddr *)&address, 0);
     if (error == 0)
         error = uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection);
@@ -309,6 +325,7 @@ struct http_server *http_server_start(struct gateway *gateway)
     if (server->listeners == NULL)
         abort();
     transport_pool_start(&server->pool, gateway->loop);
+    server->handles = 2; /* the pool's and the timer */
     uv_timer_init(gateway->loop, &server->tick);
     server->tick.data = server;
     uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
@@ -341,16 +358,11 @@ void http_server_drain(struct http_server *server, void (*drained)(void *data), 
 
 static void on_tick_closed(uv_handle_t *handle)
 {
-    struct http_server *server = handle->data;
-
-    tls_context_destroy(server->tls);
-    free(server->listeners);
-    free(server);
+    on_handle_gone(handle->data);
 }
 
 void http_server_free(struct http_server *server)
 {
-    transport_pool_stop(&server->pool);
-    uv_timer_stop(&server->tick);
+    transport_pool_stop(&server->pool, on_handle_gone, server);
     uv_close((uv_handle_t *)&server->tick, on_tick_closed);
 }

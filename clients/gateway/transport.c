@@ -415,7 +415,16 @@ int transport_pool_start(struct transport_pool *pool, uv_loop_t *loop)
     return uv_prepare_start(&pool->flush, on_prepare);
 }
 
-void transport_pool_stop(struct transport_pool *pool)
+static void on_pool_closed(uv_handle_t *handle)
 {
-    uv_close((uv_handle_t *)&pool->flush, NULL);
+    struct transport_pool *pool = handle->data;
+
+    pool->closed(pool->closed_data);
+}
+
+void transport_pool_stop(struct transport_pool *pool, void (*closed)(void *data), void *data)
+{
+    pool->closed = closed;
+    pool->closed_data = data;
+    uv_close((uv_handle_t *)&pool->flush, on_pool_closed);
 }

@@ -21,6 +21,8 @@ struct transport_pool {
     uv_loop_t *loop;
     uv_prepare_t flush;
     struct transport *dirty; /* those with something to send */
+    void (*closed)(void *data);
+    void *closed_data;
     uint64_t received_bytes;
     uint64_t sent_bytes;
     char input[64 * 1024]; /* what was read is handed on at once */
@@ -62,7 +64,8 @@ struct transport {
 };
 
 int transport_pool_start(struct transport_pool *pool, uv_loop_t *loop);
-void transport_pool_stop(struct transport_pool *pool);
+/* `closed` comes when the pool's memory may go; its data are what is given. */
+void transport_pool_stop(struct transport_pool *pool, void (*closed)(void *data), void *data);
 
 /*
  * Takes a connection that is waiting on the listener and begins to read; `data` is for the
