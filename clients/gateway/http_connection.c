@@ -585,6 +585,8 @@ void http_connection_timed_out(struct http_connection *connection)
 
     switch (connection->state) {
     case CONNECTION_HEAD:
+        connection->exchange->head.method.size = 0; /* not all there is to be shown */
+        /* fallthrough */
     case CONNECTION_BODY:
         tally->timed_out++;
         connection->exchange->head.keep_alive = false;

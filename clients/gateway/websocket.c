@@ -22,9 +22,7 @@
 
 #define CLOSE_MS 5000
 #define KEY_BYTES 24 /* of 16 random bytes in base64 */
-/* What a client that sends pings and reads no pongs can have waiting. */
 #define PENDING_BYTES_MAX ((size_t)16 * 1024 * 1024)
-#define PONGS_MAX 64
 
 struct websocket {
     struct http_connection *connection;
@@ -32,6 +30,7 @@ struct websocket {
     wslay_event_context_ptr frames;
     const char *input; /* of the read that is going on */
     size_t input_size;
+    struct byte_buffer spoken; /* by wslay, on its way to the transport */
     bool message_begun;
     bool closing; /* a close frame of ours has been queued */
     bool reading;
@@ -127,12 +126,10 @@ static ssize_t on_send(wslay_event_context_ptr frames, const uint8_t *bytes, siz
                        void *data)
 {
     struct websocket *websocket = data;
-    struct shared_bytes *copy = shared_bytes_make(size);
 
     (void)frames;
     (void)flags;
-    memcpy(copy->data, bytes, size);
-    transport_write(&websocket->connection->transport, copy);
+    byte_buffer_append(&websocket->spoken, (const char *)bytes, size);
     return (ssize_t)size;
 }
 
@@ -188,6 +185,19 @@ static void end(struct websocket *websocket)
     http_connection_finish(websocket->connection);
 }
 
+/* In one piece, however many pongs it is. */
+static void pass_on(struct websocket *websocket)
+{
+    struct shared_bytes *bytes;
+
+    if (websocket->spoken.size == 0)
+        return;
+    bytes = shared_bytes_make(websocket->spoken.size);
+    memcpy(bytes->data, websocket->spoken.data, bytes->size);
+    byte_buffer_free(&websocket->spoken);
+    transport_write(&websocket->connection->transport, bytes);
+}
+
 /* Lets wslay send what it has to say: pongs and the close frame. */
 static void speak(struct websocket *websocket)
 {
@@ -195,11 +205,11 @@ static void speak(struct websocket *websocket)
 
     if (websocket->ended)
         return;
-    if (wslay_event_get_queued_msg_count(websocket->frames) > PONGS_MAX ||
-        wslay_event_send(websocket->frames) != 0) {
+    if (wslay_event_send(websocket->frames) != 0) {
         http_connection_close(websocket->connection);
         return;
     }
+    pass_on(websocket);
     if (!wslay_event_get_close_sent(websocket->frames))
         return;
     websocket->closing = true;
@@ -275,6 +285,7 @@ void websocket_ended(struct websocket *websocket)
     websocket->connection->websocket = NULL;
     http_server_tally(websocket->connection->server)->websockets--;
     wslay_event_context_free(websocket->frames);
+    byte_buffer_free(&websocket->spoken);
     free(websocket);
     closed(data);
 }

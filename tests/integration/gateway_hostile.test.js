@@ -222,16 +222,16 @@ describe('hostile clients', () => {
   const KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
   const upgrade = (fields) => `GET /chat/Connect?chat_id=${chatId}&user_id=a HTTP/1.1\r\n${HOST}`
     + `Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n${fields}\r\n`;
-  const HANDSHAKE = upgrade(`Sec-WebSocket-Version: 13\r\n${KEY}`);
+  const handshake = () => upgrade(`Sec-WebSocket-Version: 13\r\n${KEY}`);
 
   test('handshakes that are none', async () => {
     for (const [code, text] of [
       [426, upgrade(`Sec-WebSocket-Version: 99\r\n${KEY}`)],
       [426, upgrade(`Sec-WebSocket-Version: 8\r\n${KEY}`)],
       [426, upgrade(KEY)],
-      [426, HANDSHAKE.replace('Upgrade: websocket', 'Upgrade: h2c')],
-      [426, HANDSHAKE.replace('keep-alive, Upgrade', 'keep-alive')],
-      [426, HANDSHAKE.replace('HTTP/1.1', 'HTTP/1.0')],
+      [426, handshake().replace('Upgrade: websocket', 'Upgrade: h2c')],
+      [426, handshake().replace('keep-alive, Upgrade', 'keep-alive')],
+      [426, handshake().replace('HTTP/1.1', 'HTTP/1.0')],
       [400, upgrade('Sec-WebSocket-Version: 13\r\n')],
       [400, upgrade('Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n')],
       [400, upgrade('Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: !!!!!!!!!!!!!!!!!!!!!!==\r\n')],
@@ -272,7 +272,7 @@ describe('hostile clients', () => {
 
   // The code of the close frame, which is the last of what comes.
   async function closedWith(code, ...frames) {
-    const raw = send(HANDSHAKE);
+    const raw = send(handshake());
     await raw.untilAnswers(1);
     raw.socket.write(Buffer.concat(frames));
     await eventually(`close ${code}`, () => {
@@ -317,7 +317,7 @@ describe('hostile clients', () => {
 
   test('a message that never ends, and one in endless pieces, are closed', async () => {
     await closedWith(1008, frame(0x81, 'x', { length: 100 }));
-    const raw = send(HANDSHAKE);
+    const raw = send(handshake());
     await raw.untilAnswers(1);
     raw.socket.write(frame(0x01, ''));
     const drip = setInterval(() => { if (!raw.ended) raw.socket.write(frame(0x00, '')); }, 50);
@@ -329,10 +329,10 @@ describe('hostile clients', () => {
   });
 
   test('who answers no pings is gone, and who floods with them is answered within bounds', async () => {
-    const silent = send(HANDSHAKE);
+    const silent = send(handshake());
     await silent.untilAnswers(1);
     await silent.untilEnd();
-    const flood = send(HANDSHAKE);
+    const flood = send(handshake());
     await flood.untilAnswers(1);
     flood.socket.write(Buffer.concat(Array.from({ length: 2000 }, () => frame(0x89, 'ping'))));
     await eventually('pongs come', () => flood.received.includes('ping'));
@@ -340,7 +340,7 @@ describe('hostile clients', () => {
 
   test('frames right behind the handshake are read', async () => {
     const raw = send('');
-    raw.socket.write(Buffer.concat([Buffer.from(HANDSHAKE), frame(0x89, 'early')]));
+    raw.socket.write(Buffer.concat([Buffer.from(handshake()), frame(0x89, 'early')]));
     await eventually('the pong', () => raw.received.includes('early'));
   });
 });
