@@ -35,7 +35,8 @@ struct websocket {
     bool closing; /* a close frame of ours has been queued */
     bool reading;
     bool paused;
-    bool ended; /* closing the connection */
+    bool ended;             /* closing the connection */
+    uint64_t message_bytes; /* of its frames so far, as they were declared */
     unsigned silent_pings;
     uint64_t next_ping_ms;
     uint64_t message_deadline_ms; /* 0: no message has begun */
@@ -133,7 +134,27 @@ static ssize_t on_send(wslay_event_context_ptr frames, const uint8_t *bytes, siz
     return (ssize_t)size;
 }
 
-/* The limit for what it may hold is wslay's to check, from the declared length. */
+/* What a frame's head says already, so that nothing is kept of what is too large. */
+static void check_frame(struct websocket *websocket,
+                        const struct wslay_event_on_frame_recv_start_arg *frame)
+{
+    const struct gateway_settings *settings =
+        http_server_gateway(websocket->connection->server)->settings;
+
+    if (frame->opcode == WSLAY_BINARY_FRAME) {
+        websocket_close(websocket, WEBSOCKET_UNSUPPORTED, "messages are text");
+    } else if (frame->opcode == WSLAY_CONNECTION_CLOSE && frame->payload_length == 1) {
+        websocket_close(websocket, WEBSOCKET_PROTOCOL_ERROR, "half a close code");
+    } else if (!wslay_is_ctrl_frame(frame->opcode)) {
+        if (frame->opcode == WSLAY_TEXT_FRAME)
+            websocket->message_bytes = 0;
+        /* What would overflow is larger than any limit. */
+        websocket->message_bytes += frame->payload_length & INT64_MAX;
+        if (websocket->message_bytes > settings->max_message_bytes)
+            websocket_close(websocket, WEBSOCKET_TOO_LARGE, "the message is too large");
+    }
+}
+
 static void on_frame_start(wslay_event_context_ptr frames,
                            const struct wslay_event_on_frame_recv_start_arg *frame, void *data)
 {
@@ -142,10 +163,7 @@ static void on_frame_start(wslay_event_context_ptr frames,
         http_server_gateway(websocket->connection->server)->settings->body_timeout_ms;
 
     (void)frames;
-    if (frame->opcode == WSLAY_BINARY_FRAME) {
-        websocket_close(websocket, WEBSOCKET_UNSUPPORTED, "messages are text");
-        return;
-    }
+    check_frame(websocket, frame);
     if (websocket->message_deadline_ms == 0)
         websocket->message_deadline_ms =
             uv_now(websocket->connection->transport.pool->loop) + patience;
@@ -220,6 +238,22 @@ static void speak(struct websocket *websocket)
         http_connection_set_deadline(websocket->connection, CLOSE_MS);
 }
 
+/* Of some mistakes, such as a fragmented ping, wslay says no more than that they are. */
+static void break_off(struct websocket *websocket)
+{
+    static const uint8_t frame[] = {0x88, 2, WEBSOCKET_PROTOCOL_ERROR >> 8,
+                                    WEBSOCKET_PROTOCOL_ERROR & 0xff};
+    struct shared_bytes *bytes = shared_bytes_make(sizeof frame);
+
+    memcpy(bytes->data, frame, sizeof frame);
+    if (websocket->closing)
+        shared_bytes_drop(bytes);
+    else
+        transport_write(&websocket->connection->transport, bytes);
+    websocket->closing = true;
+    end(websocket);
+}
+
 void websocket_read(struct websocket *websocket, const char *bytes, size_t size)
 {
     if (websocket->ended)
@@ -228,10 +262,8 @@ void websocket_read(struct websocket *websocket, const char *bytes, size_t size)
     websocket->input = bytes;
     websocket->input_size = size;
     websocket->reading = true;
-    if (wslay_event_recv(websocket->frames) != 0) {
-        http_connection_close(websocket->connection);
-        return;
-    }
+    if (wslay_event_recv(websocket->frames) != 0)
+        break_off(websocket);
     websocket->reading = false;
     speak(websocket);
 }
