@@ -21,6 +21,8 @@
 #include <string.h>
 
 #define LINGER_MS 2000
+/* For a request that is on its way when the gateway begins to stop. */
+#define LAST_REQUEST_MS 250
 /* Of requests that wait for the one before them; past it reading stops. */
 #define AHEAD_BYTES_MAX ((size_t)64 * 1024)
 #define KEPT_INPUT_BYTES 4096
@@ -602,7 +604,7 @@ void http_connection_timed_out(struct http_connection *connection)
 void http_connection_drain(struct http_connection *connection)
 {
     if (connection->state == CONNECTION_IDLE)
-        http_connection_finish(connection);
+        http_connection_set_deadline(connection, LAST_REQUEST_MS);
     else if (connection->state == CONNECTION_STREAM)
         http_connection_finish(connection);
     else if (connection->state == CONNECTION_WEBSOCKET)

@@ -310,8 +310,8 @@ describe('hostile clients', () => {
     await closedWith(1007, frame(0x81, Buffer.from([0xc3, 0x28])));
     await closedWith(1007, frame(0x81, Buffer.from([0xed, 0xa0, 0x80])));
     await closedWith(1007, frame(0x01, Buffer.from([0xe2, 0x82])), frame(0x80, Buffer.from([0x41])));
-    await closedWith(1009, frame(0x81, '', { length: 5000 }));
-    await closedWith(1009, frame(0x81, '', { length: 2 ** 40 }));
+    await closedWith(1009, frame(0x81, 'x', { length: 5000 }));
+    await closedWith(1009, frame(0x81, 'x', { length: 2 ** 40 }));
     await closedWith(1009, frame(0x01, Buffer.alloc(4000, 0x20)), frame(0x80, Buffer.alloc(200, 0x20)));
     await closedWith(1000, frame(0x88, Buffer.from([0x03, 0xe8])));
   });

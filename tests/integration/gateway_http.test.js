@@ -310,10 +310,11 @@ describe('the life of the gateway', () => {
       const body = '{"user_ids":["b"]}';
       const busy = Raw.open(gateway.port).write(`POST /chat/New HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
       const slow = Raw.open(gateway.port).write('POST /chat/New HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n');
-      await eventually('both are there', async () => {
-        const response = await fetch(gateway.url('/healthz'), { headers: { connection: 'close' } });
-        return response.ok;
-      });
+      // Whoever comes after them is answered after they have been read.
+      await Promise.all([busy, slow].map((raw) => eventually('it is connected', () => !raw.socket.connecting && raw.socket.bytesWritten > 0)));
+      const last = Raw.open(gateway.port).write('GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
+      await last.untilAnswers(1);
+      await last.close();
       const stopped = gateway.stop();
       await gateway.program.waitForLine('stopping', (line) => line.includes('event=stopping'));
       await idle.untilEnd();
