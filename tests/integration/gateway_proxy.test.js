@@ -87,7 +87,7 @@ for (const name of Object.keys(proxies)) {
       });
     });
     after(async () => {
-      if (proxy) await proxy.program.stop('SIGTERM');
+      if (proxy) await proxy.program.stop('SIGKILL'); // Caddy would wait for its connections to end.
       if (gateway) await gateway.stop();
       if (world) await world.close();
       if (directory) removeDirectory(directory);
