@@ -77,7 +77,7 @@ static void encode(const uint8_t *bytes, size_t size, char *text)
 
 int nkey_public_key(const char *seed, char public_key[NKEY_TEXT_BYTES])
 {
-    uint8_t private_bytes[SEED_BYTES];
+    uint8_t private_bytes[SEED_BYTES] = {0};
     uint8_t bytes[PUBLIC_BYTES] = {KIND_USER};
     size_t size = KEY_BYTES;
     uint16_t crc;
