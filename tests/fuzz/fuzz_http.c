@@ -17,6 +17,15 @@ struct outcome {
     uint8_t body_sum;
 };
 
+/* Exactly so large, so that reading behind it is seen. */
+static char *grown(char *buffer, size_t size)
+{
+    char *larger = realloc(buffer, size);
+
+    FUZZ_CHECK(larger != NULL);
+    return larger;
+}
+
 static void check_piece(struct http_piece piece, size_t size)
 {
     FUZZ_CHECK((size_t)piece.start + piece.size <= size);
@@ -49,8 +58,7 @@ static void read_chunks(struct outcome *outcome, const uint8_t *bytes, size_t si
         const char *raw;
         size_t raw_size = next;
         size_t added;
-        body = realloc(body, outcome->body_size + next);
-        FUZZ_CHECK(body != NULL);
+        body = grown(body, outcome->body_size + next);
         memcpy(body + outcome->body_size, bytes + there, next);
         raw = body + outcome->body_size;
         there += next;
@@ -76,8 +84,7 @@ static struct outcome read_request(const uint8_t *bytes, size_t size, size_t ste
 
     for (size_t there = 0; there < size && outcome.head == HTTP_HEAD_MORE;) {
         size_t next = size - there < step ? size : there + step;
-        buffer = realloc(buffer, next);
-        FUZZ_CHECK(buffer != NULL);
+        buffer = grown(buffer, next);
         memcpy(buffer + there, bytes + there, next - there);
         there = next;
         outcome.head = http_head_read(&head, &limits, buffer, there);
