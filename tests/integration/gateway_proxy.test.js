@@ -87,7 +87,8 @@ for (const name of Object.keys(proxies)) {
       });
     });
     after(async () => {
-      if (proxy) await proxy.program.stop('SIGKILL'); // Caddy would wait for its connections to end.
+      // Caddy would wait for its connections to end; nginx has a worker to end.
+      if (proxy) await proxy.program.stop(name === 'nginx' ? 'SIGTERM' : 'SIGKILL');
       if (gateway) await gateway.stop();
       if (world) await world.close();
       if (directory) removeDirectory(directory);
