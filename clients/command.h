@@ -6,6 +6,7 @@
 #define CLIENTS_COMMAND_H
 
 #include "base/options.h"
+#include "clients/broker_access.h"
 #include "clients/libchat/chat.h"
 #include <protobuf-c/protobuf-c.h>
 #include <stdio.h>
@@ -30,20 +31,10 @@ struct command_streams {
     FILE *err;
 };
 
-/* How to reach the broker and how long to try. Texts are borrowed from argv or the environment. */
+/* Where the chats are and how long to try. Texts are borrowed from argv or the environment. */
 struct command_settings {
-    struct option_list nats_urls;
+    struct broker_access broker;
     const char *namespace_name;
-    const char *user;
-    const char *password;
-    const char *token;
-    const char *nkey_seed_file;
-    const char *credentials_file;
-    const char *tls_ca_file;
-    const char *tls_cert_file;
-    const char *tls_key_file;
-    const char *inbox_prefix;
-    const char *connection_name;
     const char *traceparent;
     uint64_t timeout_ms; /* of the request */
 };

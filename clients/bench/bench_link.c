@@ -30,14 +30,16 @@ static void on_denied(void *data, const char *text)
     on_down(data, CHAT_EDENIED, text);
 }
 
-static void subscribe(struct link *link, const struct link_subject *subject)
+static void subscribe(struct link *link, const struct link_subject *subject,
+                      const char *inbox_prefix)
 {
     char id[UUID_TEXT_BYTES + 1] = "";
     struct uuid uuid;
 
     uuid_make(&uuid);
     uuid_format(&uuid, id);
-    snprintf(link->inbox, sizeof link->inbox, "_INBOX.%s.", id);
+    snprintf(link->inbox, sizeof link->inbox, "%s.%s.",
+             inbox_prefix == NULL || inbox_prefix[0] == '\0' ? "_INBOX" : inbox_prefix, id);
     if (subject->subject == NULL)
         snprintf(link->subject, sizeof link->subject, "%s*", link->inbox);
     else
@@ -66,21 +68,10 @@ static int open_link(struct link *link, const struct chat_options *options)
     return status;
 }
 
-int links_open(struct links *links, uv_loop_t *loop, const struct link_settings *settings,
+int links_open(struct links *links, uv_loop_t *loop, const struct broker_access *access,
                size_t count, const struct link_subject *subject, FILE *err)
 {
-    const struct chat_options options = {
-        .urls = (const char *const *)settings->nats_urls.values,
-        .url_count = settings->nats_urls.count,
-        .name = BENCH_PROGRAM,
-        .user = settings->user,
-        .password = settings->password,
-        .token = settings->token,
-        .credentials_file = settings->credentials_file,
-        .tls_ca_file = settings->tls_ca_file,
-        .tls_cert_file = settings->tls_cert_file,
-        .tls_key_file = settings->tls_key_file,
-    };
+    const struct chat_options options = broker_access_options(access, BENCH_PROGRAM);
 
     *links = (struct links){.loop = loop, .links = calloc(count, sizeof(struct link)), .err = err};
     if (links->links == NULL) {
@@ -92,7 +83,7 @@ int links_open(struct links *links, uv_loop_t *loop, const struct link_settings 
         link->links = links;
         if (open_link(link, &options) != CHAT_OK)
             break;
-        subscribe(link, subject);
+        subscribe(link, subject, options.inbox_prefix);
     }
     while (links->open == count && links->up < count && !links->failed)
         uv_run(loop, UV_RUN_ONCE);

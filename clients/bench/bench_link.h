@@ -8,26 +8,14 @@
 #ifndef CLIENTS_BENCH_BENCH_LINK_H
 #define CLIENTS_BENCH_BENCH_LINK_H
 
-#include "base/options.h"
+#include "clients/broker_access.h"
 #include "clients/libchat/connection.h"
 #include <nats/nats.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <uv.h>
 
-#define LINK_INBOX_BYTES 64
-
-/* How to reach the broker. What is NULL or empty is not used. */
-struct link_settings {
-    struct option_list nats_urls; /* empty: CHAT_DEFAULT_URL */
-    const char *user;
-    const char *password;
-    const char *token;
-    const char *credentials_file; /* a JWT and its seed */
-    const char *tls_ca_file;      /* this and the next two make the connections TLS */
-    const char *tls_cert_file;
-    const char *tls_key_file;
-};
+#define LINK_INBOX_BYTES 256 /* a prefix has 200 bytes at most */
 
 struct links;
 
@@ -65,7 +53,7 @@ struct link_subject {
  * line on `err`; then there is nothing to close. `err` is borrowed until links_close: what is lost
  * or not permitted later is said there, once.
  */
-int links_open(struct links *links, uv_loop_t *loop, const struct link_settings *settings,
+int links_open(struct links *links, uv_loop_t *loop, const struct broker_access *access,
                size_t count, const struct link_subject *subject, FILE *err);
 
 /* Closes the connections and runs the loop until they are gone. */

@@ -61,31 +61,6 @@ void bench_subject(const char *prefix, enum bench_kind kind, const char *namespa
 
 /* ---- Tables ---- */
 
-static size_t put_broker_options(struct link_settings *s, struct option *table)
-{
-    const struct option options[] = {
-        {"nats-url", "CHAT_NATS_URL", OPTION_LIST, &s->nats_urls, 0, 0, "URL",
-         "The broker, or several separated by commas; " CHAT_DEFAULT_URL " when not given. "
-         "It may hold user:password@.",
-         true},
-        {"user", "CHAT_USER", OPTION_TEXT, &s->user, 0, 0, "NAME", "User for the broker.", false},
-        {"password", "CHAT_PASSWORD", OPTION_TEXT, &s->password, 0, 0, "TEXT",
-         "Password for --user.", true},
-        {"token", "CHAT_TOKEN", OPTION_TEXT, &s->token, 0, 0, "TEXT", "Token for the broker.",
-         true},
-        {"credentials", "CHAT_CREDENTIALS", OPTION_TEXT, &s->credentials_file, 0, 0, "FILE",
-         "Credentials file (JWT and seed) for the broker.", false},
-        {"tls-ca", "CHAT_TLS_CA", OPTION_TEXT, &s->tls_ca_file, 0, 0, "FILE",
-         "Certificates of the authorities to trust; the connection must then be TLS.", false},
-        {"tls-cert", "CHAT_TLS_CERT", OPTION_TEXT, &s->tls_cert_file, 0, 0, "FILE",
-         "Certificate chain to show to the broker; needs --tls-key.", false},
-        {"tls-key", "CHAT_TLS_KEY", OPTION_TEXT, &s->tls_key_file, 0, 0, "FILE",
-         "Private key of --tls-cert.", false},
-    };
-    memcpy(table, options, sizeof options);
-    return COUNT(options);
-}
-
 static size_t put_load_options(struct bench_settings *s, struct option *table)
 {
     const struct option options[] = {
@@ -180,18 +155,6 @@ static bool given(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
-static enum options_result check_broker(const struct link_settings *s, FILE *err)
-{
-    for (size_t i = 0; i < s->nats_urls.count; i++)
-        if (!chat_url_is_valid(s->nats_urls.values[i]))
-            return mistake(err, "--nats-url must be nats://host:port or tls://host:port");
-    if (given(s->password) && !given(s->user))
-        return mistake(err, "--password needs --user");
-    if (given(s->tls_cert_file) != given(s->tls_key_file))
-        return mistake(err, "--tls-cert and --tls-key go together");
-    return OPTIONS_OK;
-}
-
 /* A plain decimal number, all of the text, in any locale's "C" form. */
 static bool parse_number(const char *text, double *number)
 {
@@ -251,7 +214,7 @@ static enum options_result parse_workload(struct bench_settings *s, FILE *err)
 
 static enum options_result check(struct bench_settings *s, FILE *err)
 {
-    enum options_result result = check_broker(&s->broker, err);
+    enum options_result result = broker_access_check(&s->broker, BENCH_PROGRAM, err);
 
     if (result == OPTIONS_OK)
         result = parse_workload(s, err);
@@ -336,14 +299,14 @@ enum options_result bench_settings_parse(struct bench_settings *s, const char *w
     options.count += put_content_options(s, table + options.count);
     if (compare)
         options.count += put_compare_options(s, table + options.count);
-    options.count += put_broker_options(&s->broker, table + options.count);
+    options.count += broker_access_put_options(&s->broker, table + options.count);
     result = parse(&options, argc, argv, out, err);
     return result == OPTIONS_OK ? check(s, err) : result;
 }
 
 void bench_settings_free(struct bench_settings *settings)
 {
-    option_list_free(&settings->broker.nats_urls);
+    broker_access_free(&settings->broker);
     option_list_free(&settings->mix_text);
 }
 
@@ -375,7 +338,7 @@ enum options_result responder_settings_parse(struct responder_settings *s, int a
         .summary = "Answers at once, with a fixed number of bytes: the limit of what a service "
                    "could reach with this broker, on this machine. Until SIGTERM or SIGINT.",
         .table = table,
-        .count = 5 + 8,
+        .count = 5 + BROKER_ACCESS_OPTIONS,
     };
     enum options_result result;
 
@@ -384,10 +347,10 @@ enum options_result responder_settings_parse(struct responder_settings *s, int a
                                      .new_bytes = 40,
                                      .history_bytes = 11000,
                                      .history_messages = 50};
-    put_broker_options(&s->broker, table + put_responder_options(s, table));
+    broker_access_put_options(&s->broker, table + put_responder_options(s, table));
     result = parse(&options, argc, argv, out, err);
     if (result == OPTIONS_OK)
-        result = check_broker(&s->broker, err);
+        result = broker_access_check(&s->broker, BENCH_PROGRAM, err);
     if (result == OPTIONS_OK && !bench_prefix_is_valid(s->prefix))
         return mistake(err, "--prefix must be 1 to 16 lower-case letters and digits");
     if (result == OPTIONS_OK && s->history_bytes / s->history_messages < 2)
@@ -397,7 +360,7 @@ enum options_result responder_settings_parse(struct responder_settings *s, int a
 
 void responder_settings_free(struct responder_settings *settings)
 {
-    option_list_free(&settings->broker.nats_urls);
+    broker_access_free(&settings->broker);
 }
 
 enum options_result sync_settings_parse(struct sync_settings *s, int argc, char **argv, FILE *out,

@@ -24,7 +24,7 @@ const char *bench_kind_method(enum bench_kind kind);
 #define BENCH_SUBJECT_BYTES (sizeof "chat.." + 32 + 64)
 
 struct bench_settings {
-    struct link_settings broker;
+    struct broker_access broker;
     const char *workload;       /* "send", "history", "mixed", "new", "jetstream" */
     double shares[BENCH_KINDS]; /* add up to 1 */
     const char *namespace_name;
@@ -59,7 +59,7 @@ struct bench_settings {
 
 /* Of chat-bench responder. */
 struct responder_settings {
-    struct link_settings broker;
+    struct broker_access broker;
     const char *prefix; /* answers on <prefix>.Send, <prefix>.Send.<namespace> and so on */
     uint64_t send_bytes;
     uint64_t new_bytes;

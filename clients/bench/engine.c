@@ -462,7 +462,7 @@ static void free_engine(struct engine *engine)
     free(engine);
 }
 
-int engine_open(struct engine **result, const struct link_settings *settings, size_t connections,
+int engine_open(struct engine **result, const struct broker_access *access, size_t connections,
                 size_t outstanding_max, FILE *err)
 {
     struct engine *engine = calloc(1, sizeof *engine);
@@ -475,7 +475,7 @@ int engine_open(struct engine **result, const struct link_settings *settings, si
         return -1;
     }
     engine->wake_file = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (links_open(&engine->links, &engine->loop, settings, connections, &inbox, err) != 0) {
+    if (links_open(&engine->links, &engine->loop, access, connections, &inbox, err) != 0) {
         free_engine(engine);
         return -1;
     }

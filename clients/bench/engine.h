@@ -69,7 +69,7 @@ struct engine_pace {
 struct engine;
 
 /* Connects. Returns 0, or -1 with a line on `err`. `settings` is borrowed until engine_close. */
-int engine_open(struct engine **engine, const struct link_settings *settings, size_t connections,
+int engine_open(struct engine **engine, const struct broker_access *access, size_t connections,
                 size_t outstanding_max, FILE *err);
 void engine_close(struct engine *engine);
 

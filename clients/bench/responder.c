@@ -215,10 +215,12 @@ static void set_environment(const struct responder_settings *s)
     set_variable("CHAT_USER", s->broker.user);
     set_variable("CHAT_PASSWORD", s->broker.password);
     set_variable("CHAT_TOKEN", s->broker.token);
+    set_variable("CHAT_NKEY_SEED", s->broker.nkey_seed_file);
     set_variable("CHAT_CREDENTIALS", s->broker.credentials_file);
     set_variable("CHAT_TLS_CA", s->broker.tls_ca_file);
     set_variable("CHAT_TLS_CERT", s->broker.tls_cert_file);
     set_variable("CHAT_TLS_KEY", s->broker.tls_key_file);
+    set_variable("CHAT_INBOX_PREFIX", s->broker.inbox_prefix);
     set_variable("CHAT_BENCH_PREFIX", s->prefix);
     set_number("CHAT_BENCH_SEND_BYTES", s->send_bytes);
     set_number("CHAT_BENCH_HISTORY_BYTES", s->history_bytes);

@@ -35,15 +35,6 @@ static struct option text_option(const char *name, const char *environment, cons
                            .help = help};
 }
 
-static struct option secret_option(const char *name, const char *environment, const char **value,
-                                   const char *help)
-{
-    struct option option = text_option(name, environment, value, "TEXT", help);
-
-    option.secret = true;
-    return option;
-}
-
 static struct option list_option(const char *name, const char *environment,
                                  struct option_list *value, const char *argument, const char *help)
 {
@@ -167,33 +158,14 @@ static size_t fill_rate_table(struct gateway_settings *s, struct option *table)
     return sizeof options / sizeof *options;
 }
 
-static size_t fill_broker_table(struct gateway_settings *s, struct option *table)
+static size_t fill_service_table(struct gateway_settings *s, struct option *table)
 {
-    struct option urls =
-        list_option("nats-url", "CHAT_NATS_URL", &s->nats_urls, "URL",
-                    "Broker, or several separated by commas; nats://127.0.0.1:4222 when not "
-                    "given. It may hold user:password@.");
-    const struct option options[] = {
-        text_option("user", "CHAT_USER", &s->user, "NAME", "User for the broker."),
-        secret_option("password", "CHAT_PASSWORD", &s->password, "Password for --user."),
-        secret_option("token", "CHAT_TOKEN", &s->token, "Token for the broker."),
-        text_option("credentials", "CHAT_CREDENTIALS", &s->credentials_file, "FILE",
-                    "Credentials file (JWT and seed) for the broker."),
-        text_option("tls-ca", "CHAT_TLS_CA", &s->tls_ca_file, "FILE",
-                    "Certificates of the authorities to trust for the broker; the connection to it "
-                    "must then be TLS."),
-        text_option("tls-cert", "CHAT_TLS_CERT", &s->tls_cert_file, "FILE",
-                    "Certificate chain to show to the broker; needs --tls-key."),
-        text_option("tls-key", "CHAT_TLS_KEY", &s->tls_key_file, "FILE",
-                    "Private key of --tls-cert."),
-        time_option("timeout-ms", "CHAT_TIMEOUT_MS", &s->timeout_ms,
-                    "How long the service may take to answer, with all attempts; past it a call "
-                    "gets 504."),
-    };
-    urls.secret = true;
-    table[0] = urls;
-    memcpy(table + 1, options, sizeof options);
-    return 1 + sizeof options / sizeof *options;
+    size_t count = broker_access_put_options(&s->broker, table);
+
+    table[count++] = time_option("timeout-ms", "CHAT_TIMEOUT_MS", &s->timeout_ms,
+                                 "How long the service may take to answer, with all attempts; "
+                                 "past it a call gets 504.");
+    return count;
 }
 
 static size_t fill_limit_table(struct gateway_settings *s, struct option *table)
@@ -393,14 +365,8 @@ static enum options_result check(struct gateway_settings *settings, FILE *err)
 {
     if (!log_parse_level(settings->log_level_name, &settings->log_level))
         return mistake(err, "--log-level must be debug, info, warn or error");
-    for (size_t i = 0; i < settings->nats_urls.count; i++) {
-        if (!chat_url_is_valid(settings->nats_urls.values[i]))
-            return mistake(err, "--nats-url must be nats://host:port or tls://host:port");
-    }
-    if (given(settings->password) && !given(settings->user))
-        return mistake(err, "--password needs --user");
-    if (given(settings->tls_cert_file) != given(settings->tls_key_file))
-        return mistake(err, "--tls-cert and --tls-key go together");
+    if (broker_access_check(&settings->broker, GATEWAY_PROGRAM, err) != OPTIONS_OK)
+        return OPTIONS_USAGE;
     return check_listen(settings, err);
 }
 
@@ -421,7 +387,7 @@ enum options_result gateway_settings_parse(struct gateway_settings *settings, in
     options.count = fill_listen_table(settings, table);
     options.count += fill_auth_table(settings, table + options.count);
     options.count += fill_rate_table(settings, table + options.count);
-    options.count += fill_broker_table(settings, table + options.count);
+    options.count += fill_service_table(settings, table + options.count);
     options.count += fill_limit_table(settings, table + options.count);
     options.count += fill_time_table(settings, table + options.count);
     result = options_parse(&options, argc, argv, out, err);
@@ -437,21 +403,10 @@ void gateway_settings_free(struct gateway_settings *settings)
     option_list_free(&settings->listen);
     option_list_free(&settings->cors_origins);
     option_list_free(&settings->trusted_proxies);
-    option_list_free(&settings->nats_urls);
+    broker_access_free(&settings->broker);
 }
 
 struct chat_options gateway_settings_broker(const struct gateway_settings *settings)
 {
-    return (struct chat_options){
-        .urls = (const char *const *)settings->nats_urls.values,
-        .url_count = settings->nats_urls.count,
-        .name = GATEWAY_PROGRAM,
-        .user = settings->user,
-        .password = settings->password,
-        .token = settings->token,
-        .credentials_file = settings->credentials_file,
-        .tls_ca_file = settings->tls_ca_file,
-        .tls_cert_file = settings->tls_cert_file,
-        .tls_key_file = settings->tls_key_file,
-    };
+    return broker_access_options(&settings->broker, GATEWAY_PROGRAM);
 }

@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "base/options.h"
-#include "clients/libchat/chat.h"
+#include "clients/broker_access.h"
 
 #define GATEWAY_PROGRAM "chat-gateway"
 
@@ -37,15 +37,7 @@ struct gateway_settings {
     uint64_t burst_per_address;
     uint64_t max_connections_per_token; /* WebSockets and event streams */
 
-    /* The broker; texts are NULL where not given. */
-    struct option_list nats_urls; /* with credentials, maybe: never log them as they are */
-    const char *user;
-    const char *password;
-    const char *token;
-    const char *credentials_file;
-    const char *tls_ca_file;
-    const char *tls_cert_file;
-    const char *tls_key_file;
+    struct broker_access broker;
     uint64_t timeout_ms; /* how long the service may take to answer */
 
     uint64_t max_connections;
