@@ -82,11 +82,15 @@ static const char *join_values(struct exchange *exchange, size_t first, const ch
     }
     byte_buffer_append(&joined, "", 1);
     for (size_t i = 0; i < sizeof exchange->joined / sizeof exchange->joined[0]; i++) {
-        if (exchange->joined[i] != NULL && strcmp(exchange->joined[i], joined.data) != 0)
-            continue;
-        free(exchange->joined[i]);
-        exchange->joined[i] = joined.data;
-        return joined.data;
+        if (exchange->joined[i] == NULL) {
+            exchange->joined[i] = joined.data;
+            return joined.data;
+        }
+        /* Another field may have the same values, and somebody has been given this piece. */
+        if (strcmp(exchange->joined[i], joined.data) == 0) {
+            byte_buffer_free(&joined);
+            return exchange->joined[i];
+        }
     }
     byte_buffer_free(&joined);
     return text_at(exchange, head->fields[first].value);
