@@ -23,6 +23,10 @@
 #define CLOSE_MS 5000
 #define KEY_BYTES 24 /* of 16 random bytes in base64 */
 #define PENDING_BYTES_MAX ((size_t)16 * 1024 * 1024)
+/* Of answers to pings; who does not read them is not read from, either. */
+#define PONGS_BYTES_MAX ((size_t)64 * 1024)
+/* Each piece of a message costs some 80 bytes until the last one is there, however small it is. */
+#define PIECES_MAX 4096
 
 struct websocket {
     struct http_connection *connection;
@@ -34,9 +38,11 @@ struct websocket {
     bool message_begun;
     bool closing; /* a close frame of ours has been queued */
     bool reading;
-    bool paused;
+    bool paused;            /* by its owner */
+    bool choked;            /* by pongs that are not read */
     bool ended;             /* closing the connection */
     uint64_t message_bytes; /* of its frames so far, as they were declared */
+    unsigned message_pieces;
     unsigned silent_pings;
     uint64_t next_ping_ms;
     uint64_t message_deadline_ms; /* 0: no message has begun */
@@ -146,12 +152,18 @@ static void check_frame(struct websocket *websocket,
     } else if (frame->opcode == WSLAY_CONNECTION_CLOSE && frame->payload_length == 1) {
         websocket_close(websocket, WEBSOCKET_PROTOCOL_ERROR, "half a close code");
     } else if (!wslay_is_ctrl_frame(frame->opcode)) {
-        if (frame->opcode == WSLAY_TEXT_FRAME)
+        if (frame->opcode == WSLAY_TEXT_FRAME) {
             websocket->message_bytes = 0;
+            websocket->message_pieces = 0;
+        }
         /* What would overflow is larger than any limit. */
         websocket->message_bytes += frame->payload_length & INT64_MAX;
         if (websocket->message_bytes > settings->max_message_bytes)
             websocket_close(websocket, WEBSOCKET_TOO_LARGE, "the message is too large");
+        if (++websocket->message_pieces > PIECES_MAX) {
+            websocket_close(websocket, WEBSOCKET_POLICY, "the message comes in too many pieces");
+            wslay_event_shutdown_read(websocket->frames);
+        }
     }
 }
 
@@ -195,10 +207,25 @@ static void on_message(wslay_event_context_ptr frames,
 
 /* ---- Reading ---- */
 
+static void let_read(struct websocket *websocket, bool paused, bool choked)
+{
+    bool was_reading = !websocket->paused && !websocket->choked;
+
+    websocket->paused = paused;
+    websocket->choked = choked;
+    if (websocket->ended || was_reading == (!paused && !choked))
+        return;
+    if (was_reading)
+        transport_pause(&websocket->connection->transport);
+    else
+        transport_resume(&websocket->connection->transport);
+}
+
 static void end(struct websocket *websocket)
 {
     if (websocket->ended)
         return;
+    let_read(websocket, false, false);
     websocket->ended = true;
     http_connection_finish(websocket->connection);
 }
@@ -214,6 +241,8 @@ static void pass_on(struct websocket *websocket)
     memcpy(bytes->data, websocket->spoken.data, bytes->size);
     byte_buffer_free(&websocket->spoken);
     transport_write(&websocket->connection->transport, bytes);
+    if (websocket_pending(websocket) > PONGS_BYTES_MAX)
+        let_read(websocket, websocket->paused, true);
 }
 
 /* Lets wslay send what it has to say: pongs and the close frame. */
@@ -377,22 +406,19 @@ size_t websocket_pending(const struct websocket *websocket)
 
 void websocket_drained(struct websocket *websocket)
 {
+    let_read(websocket, websocket->paused, false);
     if (!websocket->closing && !websocket->ended && websocket->handlers.drained != NULL)
         websocket->handlers.drained(websocket->handlers.data);
 }
 
 void websocket_pause(struct websocket *websocket)
 {
-    if (!websocket->paused && !websocket->ended)
-        transport_pause(&websocket->connection->transport);
-    websocket->paused = true;
+    let_read(websocket, true, websocket->choked);
 }
 
 void websocket_resume(struct websocket *websocket)
 {
-    if (websocket->paused && !websocket->ended)
-        transport_resume(&websocket->connection->transport);
-    websocket->paused = false;
+    let_read(websocket, false, websocket->choked);
 }
 
 /* ---- Time ---- */
@@ -405,7 +431,7 @@ static void ping(struct websocket *websocket, uint64_t now_ms)
     struct shared_bytes *frame;
 
     websocket->next_ping_ms = now_ms + settings->ping_interval_ms;
-    if (websocket->silent_pings >= 2 && !websocket->paused) {
+    if (websocket->silent_pings >= 2 && !websocket->paused && !websocket->choked) {
         http_server_tally(websocket->connection->server)->timed_out++;
         http_connection_close(websocket->connection);
         return;
@@ -423,7 +449,7 @@ void websocket_tick(struct websocket *websocket, uint64_t now_ms)
     if (websocket->connection->transport.pending > PENDING_BYTES_MAX) {
         http_connection_close(websocket->connection);
     } else if (websocket->message_deadline_ms != 0 && now_ms >= websocket->message_deadline_ms &&
-               !websocket->paused) {
+               !websocket->paused && !websocket->choked) {
         http_server_tally(websocket->connection->server)->timed_out++;
         websocket_close(websocket, WEBSOCKET_POLICY, "the message did not end in time");
     } else if (now_ms >= websocket->next_ping_ms) {

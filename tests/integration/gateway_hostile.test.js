@@ -224,6 +224,19 @@ describe('hostile clients', () => {
     + `Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n${fields}\r\n`;
   const handshake = () => upgrade(`Sec-WebSocket-Version: 13\r\n${KEY}`);
 
+  test('fields that are repeated with the same values do not get into each other\'s way', async () => {
+    const value = 'return=minimal';
+    const twice = (name) => `${name}: ${value}\r\n`.repeat(2);
+    const body = JSON.stringify({ chat_id: chatId, user_id: 'a', text: 'twice' });
+    const sent = send(`POST /chat/Send HTTP/1.1\r\n${HOST}${twice('Prefer')}${twice('Idempotency-Key')}`
+      + `Content-Length: ${body.length}\r\n\r\n${body}`);
+    assert.equal((await sent.untilAnswers(1))[0].code, 200);
+    const newest = await (await fetch(gateway.url(`/chat/History?chat_id=${chatId}&limit=1`))).json();
+    assert.equal(newest.messages[0].client_id, `${value}, ${value}`);
+    const none = send(upgrade(twice('Sec-WebSocket-Version') + twice('Sec-WebSocket-Key')));
+    assert.equal((await none.untilAnswers(1))[0].code, 426);
+  });
+
   test('handshakes that are none', async () => {
     for (const [code, text] of [
       [426, upgrade(`Sec-WebSocket-Version: 99\r\n${KEY}`)],
@@ -327,6 +340,38 @@ describe('hostile clients', () => {
     } finally {
       clearInterval(drip);
     }
+  });
+
+  test('a message in more pieces than there is sense in is closed before they fill the memory', async () => {
+    const raw = send(handshake());
+    await raw.untilAnswers(1);
+    raw.socket.write(Buffer.concat([frame(0x01, ''), ...Array.from({ length: 4100 }, () => frame(0x00, ''))]));
+    await raw.untilEnd();
+    assert.match(raw.text, /\x88.\x03\xf0the message comes in too many pieces$/s);
+  });
+
+  test('who sends pings and does not read the pongs is not read from', async () => {
+    const raw = send(handshake());
+    raw.socket.pause();
+    const pings = Buffer.concat(Array.from({ length: 500 }, () => frame(0x89, Buffer.alloc(125))));
+    let taken = 0;
+    const more = () => raw.socket.write(pings, (error) => {
+      taken += error ? 0 : pings.length;
+      if (!error && taken < 64 << 20) more();
+    });
+    more();
+    // It stops, or else all of it is taken, or it is cut off.
+    let before = -1;
+    await eventually('nothing more is taken', async () => {
+      const stands = taken === before;
+      before = taken;
+      await new Promise((resolve) => { setTimeout(resolve, 500); });
+      return stands;
+    });
+    assert.ok(taken < 64 << 20, `${taken}`);
+    assert.ok(!raw.ended && !raw.socket.destroyed, 'it was cut off instead');
+    raw.socket.resume();
+    await eventually('reading goes on with the pongs', () => taken >= 64 << 20 || taken > before + (8 << 20));
   });
 
   test('who answers no pings is gone, and who floods with them is answered within bounds', async () => {
