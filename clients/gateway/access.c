@@ -88,7 +88,10 @@ static bool stays_open(const struct exchange *exchange)
  */
 static int check_origin(struct exchange *exchange, const struct identity *identity)
 {
-    if (identity->known || cors_allows_websocket(exchange))
+    bool counts = exchange_gateway(exchange)->settings->allow_insecure ||
+                  exchange_header(exchange, "origin") == NULL || cors_host_is_known(exchange);
+
+    if (identity->known || (counts && cors_allows_websocket(exchange)))
         return 0;
     exchange_fail(exchange, 403, "gateway.ForeignOrigin",
                   "pages of this origin may not call: --cors-origin says which may");

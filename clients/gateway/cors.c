@@ -59,3 +59,37 @@ bool cors_allows_websocket(const struct exchange *exchange)
 
     return origin == NULL || is_listed(exchange, origin) || is_own(exchange, origin);
 }
+
+static bool same_host(const char *origin, const char *host)
+{
+    const char *name = strstr(origin, "://");
+    size_t size = strcspn(host, ":");
+
+    if (name == NULL)
+        return false;
+    name += 3;
+    return strcspn(name, ":") == size && strncasecmp(name, host, size) == 0;
+}
+
+/* "127.0.0.1:8080", "[::1]", "localhost": what no foreign name server decides about. */
+static bool is_beyond_names(const char *host)
+{
+    size_t size = strcspn(host, ":");
+
+    return host[0] == '[' || strspn(host, "0123456789.") == size ||
+           (size == strlen("localhost") && strncasecmp(host, "localhost", size) == 0);
+}
+
+bool cors_host_is_known(const struct exchange *exchange)
+{
+    const struct option_list *origins = &exchange_gateway(exchange)->settings->cors_origins;
+    const char *host = exchange_header(exchange, "host");
+
+    if (host == NULL || is_beyond_names(host))
+        return true;
+    for (size_t i = 0; i < origins->count; i++) {
+        if (same_host(origins->values[i], host))
+            return true;
+    }
+    return false;
+}

@@ -14,5 +14,9 @@ void cors_answer_options(struct exchange *exchange, const char *allow);
 /* Whether a page of the request's origin may open a WebSocket, or call where no token is needed:
  * one of --cors-origin, or of the host that it calls; what is no browser has no origin, and may. */
 bool cors_allows_websocket(const struct exchange *exchange);
+/* Whether the Host that was called is an address, localhost, or the host of one of --cors-origin.
+ * Any other name may be a stranger's, who lets it lead to this machine so that the stranger's page
+ * counts as the gateway's own. */
+bool cors_host_is_known(const struct exchange *exchange);
 
 #endif

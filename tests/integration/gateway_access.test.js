@@ -9,6 +9,7 @@ const path = require('node:path');
 const { after, before, describe, test } = require('node:test');
 const { World, eventually, makeDirectory, removeDirectory, within } = require('./harness');
 const { Gateway, jwt, sha256 } = require('./gateway');
+const { Raw } = require('./raw');
 
 const NO_CHAT = '00000000-0000-4000-8000-000000000000';
 const inAnHour = () => Math.floor(Date.now() / 1000) + 3600;
@@ -302,6 +303,13 @@ describe('limits', () => {
 });
 
 describe('without tokens', () => {
+  async function rawStatus(port, text) {
+    const raw = Raw.open(port).write(text);
+    const [answer] = await raw.untilAnswers(1);
+    await raw.close();
+    return answer.code;
+  }
+
   test('a stranger\'s page cannot call through a visitor\'s browser', async () => {
     const listed = 'https://chat.example';
     const open = await Gateway.start(world.broker.url, ['--cors-origin', listed]);
@@ -310,6 +318,14 @@ describe('without tokens', () => {
       for (const foreign of ['https://evil.example', 'null', `http://127.0.0.1:${open.port + 1}`]) {
         const { status, body } = await from(foreign);
         assert.deepEqual([status, body.id], [403, 'gateway.ForeignOrigin'], foreign);
+      }
+      // A stranger's name that leads to this machine is not the gateway's own, though both sides of the comparison say it.
+      const named = (host, origin) => rawStatus(open.port, `POST /chat/New HTTP/1.1\r\nHost: ${host}\r\nOrigin: ${origin}\r\n`
+        + 'Content-Length: 21\r\n\r\n{"user_ids":["John"]}');
+      assert.equal(await named(`evil.example:${open.port}`, `http://evil.example:${open.port}`), 403);
+      assert.equal(await named(`127.0.0.1.evil.example`, 'http://127.0.0.1.evil.example'), 403);
+      for (const host of [`localhost:${open.port}`, `[::1]:${open.port}`, 'chat.example']) {
+        assert.equal(await named(host, `http://${host}`), 200, host);
       }
       assert.equal((await from(listed)).status, 200);
       assert.equal((await from(open.base)).status, 200);
