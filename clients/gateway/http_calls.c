@@ -11,6 +11,7 @@
  */
 #include "clients/gateway/http_calls.h"
 
+#include "base/uuid.h"
 #include "clients/gateway/gateway.h"
 #include "clients/gateway/http_head.h"
 #include "proto/check.h"
@@ -30,6 +31,8 @@ struct http_call {
     struct exchange *exchange; /* NULL: the client left */
     const char *method;        /* "Send" */
     bool minimal;              /* nothing but that it is done */
+    /* Of a Send whose sender gave none; without it the sender could not repeat it. */
+    char made_client_id[UUID_TEXT_BYTES + 1];
 };
 
 static const struct codec_limits limits = {.request_bytes = CODEC_REQUEST_BYTES_MAX,
@@ -68,10 +71,13 @@ static void fail_with(struct exchange *exchange, const char *method, const struc
 static void fail_unanswered(struct http_call *call)
 {
     const struct chat_call *c = &call->call;
-    const char *again = strcmp(call->method, "Send") == 0
-                            ? "; it is safe to send it again with the same client_id"
-                            : "; it is safe to ask again";
+    char again[128] = "; it is safe to ask again";
     char id[64];
+
+    if (strcmp(call->method, "Send") == 0)
+        snprintf(again, sizeof again, "; it is safe to send it again with %s%s",
+                 call->made_client_id[0] == '\0' ? "the same client_id" : "the client_id ",
+                 call->made_client_id);
 
     switch (c->status) {
     case CHAT_ETOOLARGE:
@@ -265,6 +271,15 @@ static int take_key(const struct exchange *exchange, struct chat_send_options *o
     return check_id(&text, CHAT_INVALID_CLIENT_ID, error);
 }
 
+static const char *make_client_id(struct http_call *call)
+{
+    struct uuid uuid;
+
+    uuid_make(&uuid);
+    uuid_format(&uuid, call->made_client_id);
+    return call->made_client_id;
+}
+
 void http_calls_send(struct exchange *exchange)
 {
     struct arena *arena = scratch();
@@ -292,6 +307,8 @@ void http_calls_send(struct exchange *exchange)
     } else {
         struct http_call *call = make_call(exchange, "Send");
         call->minimal = prefers_minimal(exchange);
+        if (options.client_id[0] == '\0')
+            options.client_id = make_client_id(call);
         check_started(
             call, chat_send(exchange_gateway(exchange)->client, &call->call, &options, on_answer));
     }

@@ -247,10 +247,15 @@ describe('calls over HTTP', () => {
   test('without an answer of the service a Send gets 504 and may be repeated', async () => {
     const chatId = await newChat('late');
     const body = { chat_id: chatId, user_id: 'a', text: 'late', client_id: 'late-1' };
+    const nameless = { ...body, client_id: undefined };
     world.chatd.signal('SIGSTOP');
     try {
-      const answer = await refused(504, 'gateway.Timeout', /safe .* same client_id/, '/chat/Send', { body });
+      const [answer, unnamed] = await Promise.all([
+        refused(504, 'gateway.Timeout', /safe .* same client_id$/, '/chat/Send', { body }),
+        refused(504, 'gateway.Timeout', /safe .* client_id [0-9a-f-]{36}$/, '/chat/Send', { body: nameless }),
+      ]);
       assert.equal(answer.headers.get('retry-after'), '1');
+      nameless.client_id = unnamed.json.detail.slice(-36);
     } finally {
       world.chatd.signal('SIGCONT');
     }
@@ -259,8 +264,10 @@ describe('calls over HTTP', () => {
       return answer.code === 200 && answer;
     });
     assert.equal(again.json.message.client_id, 'late-1');
+    // Who gave no client_id is told the one to come back with.
+    assert.equal((await call('/chat/Send', { body: nameless })).code, 200);
     const { json } = await call(`/chat/History?chat_id=${chatId}`);
-    assert.equal(json.messages.length, 1);
+    assert.equal(json.messages.length, 2);
   });
 
   test('a client that leaves before its answer harms nobody', async () => {
