@@ -100,7 +100,7 @@ help:
 	@echo 'make unit               unit tests; TESTS="test_uuid test_log" for some of them'
 	@echo 'make simulation         the store in a simulated world, from CHAT_SIMULATION_SEEDS'
 	@echo 'make fuzz               decoders on hostile bytes; FUZZ="json" for some, FUZZ_SECONDS=60'
-	@echo 'make fuzz-edge           the gateway under mutated requests and frames for FUZZ_SECONDS'
+	@echo 'make fuzz-edge          the gateway under mutated requests and frames for FUZZ_SECONDS'
 	@echo 'make integration        integration and interop tests; TESTS="name" for some of them'
 	@echo 'make browser            the web page in headless Chromium; TESTS="chat" for some of it'
 	@echo 'make faults             kill, power loss, disk, damage, memory, clock, broker: half an hour;'

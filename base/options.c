@@ -477,12 +477,12 @@ static size_t columns_of(const char *text, size_t size)
     return columns;
 }
 
-/* A word, or a note in brackets, which is not broken. */
+/* A word; what is in brackets at its beginning is not broken. */
 static size_t word_size(const char *text)
 {
     const char *end = text[0] == '[' ? strchr(text, ']') : NULL;
 
-    return end == NULL ? strcspn(text, " ") : (size_t)(end - text) + 1;
+    return end == NULL ? strcspn(text, " ") : (size_t)(end - text) + strcspn(end, " ");
 }
 
 /* Prints words from `column` on, breaking lines before HELP_COLUMNS; returns where it ended. */

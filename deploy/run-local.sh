@@ -157,8 +157,10 @@ flock -n 9 || fail "already running in this folder (run/lock is held); stop that
 trap interrupted INT TERM HUP
 # The broker here asks for no credentials and no TLS, whatever another one wants; and "ready" is
 # told at level info.
-unset CHAT_USER CHAT_PASSWORD CHAT_TOKEN CHAT_CREDENTIALS CHAT_TLS_CA CHAT_TLS_CERT CHAT_TLS_KEY \
-    CHAT_LISTEN CHAT_LISTEN_TLS_CERT CHAT_LISTEN_TLS_KEY CHAT_AUTH CHAT_AUTH_TOKENS CHAT_AUTH_JWT_KEY
+unset CHAT_USER CHAT_PASSWORD CHAT_TOKEN CHAT_NKEY_SEED CHAT_CREDENTIALS CHAT_INBOX_PREFIX \
+    CHAT_TLS_CA CHAT_TLS_CERT CHAT_TLS_KEY CHAT_LISTEN CHAT_LISTEN_TLS_CERT CHAT_LISTEN_TLS_KEY \
+    CHAT_AUTH CHAT_AUTH_TOKENS CHAT_AUTH_JWT_KEY CHAT_AUTH_JWT_ALG CHAT_AUTH_JWT_ISSUER \
+    CHAT_AUTH_JWT_AUDIENCE
 [[ ${CHAT_LOG_LEVEL:-} == debug ]] || unset CHAT_LOG_LEVEL
 
 make_handlers=$(handlers_of_make)

@@ -22,7 +22,7 @@ static const char summary[] =
     "translates them to NATS. Each option is also an environment variable.";
 static const char examples[] =
     "  chat-gateway --nats-url nats://127.0.0.1:4222 --listen 127.0.0.1:8080\n"
-    "  curl -X POST http://127.0.0.1:8080/chat/New -d '{\"user_ids\":[\"JohnBarry\"]}'\n";
+    "  curl -X POST http://127.0.0.1:8080/chat/New -d '{\"user_ids\":[\"JohnBarry\"]}'";
 
 static struct option text_option(const char *name, const char *environment, const char **value,
                                  const char *argument, const char *help)

@@ -204,8 +204,9 @@ class Broker {
       ...this.settings,
     };
     const lines = Object.entries(settings).map(([name, value]) => `${name}: ${value}`);
-    // The server reads paths as relative to the file that names them, absolute ones as well.
-    if (this.include) lines.unshift(`include ${JSON.stringify(path.relative(this.directory, this.include))}`);
+    // All of the file but where it listens: a port of its own may be taken, and the server does not
+    // say which of two counts.
+    if (this.include) lines.unshift(fs.readFileSync(this.include, 'utf8').replace(/^listen:.*$/m, ''));
     fs.writeFileSync(configuration, `${lines.join('\n')}\n`);
     this.program = new Program('nats-server', NATS_SERVER, ['-c', configuration]);
     if (!this.port) this.port = await this.#readPort();

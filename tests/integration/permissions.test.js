@@ -6,6 +6,7 @@ const path = require('node:path');
 const { after, before, describe, test } = require('node:test');
 const { ROOT, World, eventually } = require('./harness');
 const { Client, Message, decode } = require('./client');
+const { Gateway } = require('./gateway');
 
 const PASSWORDS = { chatd: 'p-chatd', backend: 'p-backend', acme: 'p-acme' };
 for (const [user, password] of Object.entries(PASSWORDS)) process.env[`${user.toUpperCase()}_PASSWORD`] = password;
@@ -88,6 +89,28 @@ describe('the example configuration', { timeout: 120000 }, () => {
     assert.deepEqual(events.sort(), ['acme', 'default', 'globex']);
     const args = ['--user=backend', `--password=${PASSWORDS.backend}`, '--inbox-prefix=_INBOX.backend', '--instances=1', '--timeout-ms=20000'];
     for (const command of ['ping', 'info', 'stats']) assert.equal((await world.chat([command, ...args])).code, 0);
+  });
+
+  test('a gateway that is a backend needs no more', async () => {
+    const gateway = await Gateway.start(world.broker.url, ['--user=backend', `--password=${PASSWORDS.backend}`, '--inbox-prefix=_INBOX.backend']);
+    try {
+      await eventually('it is ready', async () => (await fetch(`${gateway.base}/readyz`)).status === 200);
+      const call = async (method, body) => {
+        const reply = await fetch(`${gateway.base}/chat/${method}`, { method: 'POST', headers: { 'micro-namespace': 'acme' }, body: JSON.stringify(body) });
+        assert.equal(reply.status, 200);
+        return reply.json();
+      };
+      const { chat_id } = await call('New', { user_ids: ['ann', 'gateway'] });
+      const watcher = await fetch(`${gateway.base}/chat/Events?chat_id=${chat_id}&namespace=acme&from_seq=1`);
+      await call('Send', { chat_id, user_id: 'ann', text: 'by way of the gateway' });
+      let seen = '';
+      for await (const piece of watcher.body) {
+        seen += Buffer.from(piece).toString();
+        if (seen.includes('by way of the gateway')) break;
+      }
+    } finally {
+      await gateway.stop();
+    }
   });
 
   test('a backend neither takes requests nor makes events', () => isForbidden('backend',

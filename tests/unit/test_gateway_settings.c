@@ -58,6 +58,9 @@ static void test_refused(void **state)
         {{"--nats-url=http://a", NULL}, "--nats-url must be"},
         {{"--password=x", NULL}, "--password needs --user"},
         {{"--tls-key=x", NULL}, "go together"},
+        {{"--inbox-prefix=_INBOX.*", NULL}, "--inbox-prefix must be"},
+        {{"--nkey-seed=/none", NULL}, "--nkey-seed is not usable"},
+        {{"--user=a", "--nkey-seed=/none"}, "exclude each other"},
         {{"--log-level=loud", NULL}, "--log-level must be"},
         {{"--max-body-bytes=1", NULL}, "--max-body-bytes"},
     };
@@ -72,6 +75,25 @@ static void test_refused(void **state)
             fail_msg("%s: %s", cases[i].words[0], said);
         gateway_settings_free(&settings);
     }
+}
+
+static void test_broker(void **state)
+{
+    struct gateway_settings settings;
+    struct chat_options broker;
+    char said[512] = "";
+
+    (void)state;
+    assert_int_equal(parse(&settings, said, sizeof said, NULL, NULL), OPTIONS_OK);
+    assert_string_equal(gateway_settings_broker(&settings).name, "chat-gateway");
+    gateway_settings_free(&settings);
+    assert_int_equal(parse(&settings, said, sizeof said, "--inbox-prefix=_INBOX.backend",
+                           "--connection-name=front"),
+                     OPTIONS_OK);
+    broker = gateway_settings_broker(&settings);
+    assert_string_equal(broker.inbox_prefix, "_INBOX.backend");
+    assert_string_equal(broker.name, "front");
+    gateway_settings_free(&settings);
 }
 
 static void test_addresses(void **state)
@@ -98,6 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_broker),
         cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

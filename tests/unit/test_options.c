@@ -27,7 +27,7 @@ static const struct option table[] = {
      "the text so long that it must be wrapped.",
      false},
     {"verbose", "TEST_VERBOSE", OPTION_FLAG, &verbose, 0, 0, NULL, "Say more.", false},
-    {"follow", NULL, OPTION_FLAG, &follow, 0, 0, NULL, "Go on.", false},
+    {"follow", NULL, OPTION_FLAG, &follow, 0, 0, NULL, "Go on at [::1]:8080.", false},
     {"limit", "TEST_LIMIT", OPTION_U64, &limit, 1, 1000, "N",
      "At most so many, which leaves no place for a note.", false},
     {"count", NULL, OPTION_U64, &count, 0, 0, "N", "Any number.", false},
@@ -260,7 +260,7 @@ static void test_help(void **state)
         "be\n"
         "                              wrapped. [env: TEST_USER_IDS]\n"
         "  --verbose                   Say more. [env: TEST_VERBOSE]\n"
-        "  --follow                    Go on. [default: true]\n"
+        "  --follow                    Go on at [::1]:8080. [default: true]\n"
         "  --limit N                   At most so many, which leaves no place for a note.\n"
         "                              [default: 50] [env: TEST_LIMIT]\n"
         "  --count N                   Any number. [default: 0]\n"
