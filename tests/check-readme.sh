@@ -4,7 +4,8 @@
 # What --help prints comes from the table that parses the options, so that it cannot be out of
 # date; the README can. Each option and each CHAT_ variable that the help of a program or of one of
 # chat's commands shows must be in README.md (those of
-# chat-bench in its own). One check per help text.
+# chat-bench in its own). One check per help text. Where the README has a row for an option, of chatd
+# and of the gateway, that must show its default, too.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 # shellcheck source=tests/common.sh
@@ -16,6 +17,28 @@ readme=README.md
 
 known() {
     grep -qE -- "(^|[^A-Za-z0-9_-])$1([^A-Za-z0-9_-]|\$)" "$readme"
+}
+
+# Options with a default, one a line: "--max-users 1000".
+defaults_of() {
+    tr '\n' ' ' <<<"$1" | sed -E 's/ {2,}(--[a-z])/\n\1/g' |
+        sed -nE 's/^(--[a-z-]+) .*\[default: ([^]]*)\].*/\1 \2/p'
+}
+
+check_defaults() {
+    local what option value wrong=()
+    what="$(basename "$1") --help"
+    while read -r option value; do
+        grep -E -- "^\| [^|]*\`$option\`" "$readme" | cut -d'|' -f4 | grep -qF "\`$value\`" ||
+            wrong+=("$option $value")
+    done < <(defaults_of "$("$1" --help)")
+    if [[ ${#wrong[@]} == 0 ]]; then
+        record 1 0 0 "README has the defaults of $what"
+    else
+        echo "README has no such default of $what: ${wrong[*]}"
+        record 0 1 0 "README has no such default of $what: ${wrong[*]}"
+        failed=1
+    fi
 }
 
 check() {
@@ -38,6 +61,8 @@ check() {
 }
 
 check "$bin/chatd"
+check_defaults "$bin/chatd"
+check_defaults "$bin/chat-gateway"
 check "$bin/chat"
 for command in new send history connect ping info stats; do check "$bin/chat" $command; done
 for command in verify stats backup export import; do check "$bin/chat-store" $command; done
