@@ -117,6 +117,20 @@ static bool is_exempt(const struct http_server *server, const char *address)
     return false;
 }
 
+#define REFUSAL(status, size, body)                                                                \
+    "HTTP/1.1 " status "\r\nRetry-After: 1\r\nContent-Type: application/json\r\n"                  \
+    "Content-Length: " size "\r\nConnection: close\r\n\r\n" body
+
+/* Whole answers, since nothing is read of those who get them. */
+static const char too_many[] = REFUSAL(
+    "503 Service Unavailable", "134",
+    "{\"id\":\"gateway.TooManyConnections\",\"code\":503,\"detail\":\"the gateway has as many "
+    "connections as it may\",\"status\":\"Service Unavailable\"}");
+static const char too_many_of_address[] = REFUSAL(
+    "429 Too Many Requests", "138",
+    "{\"id\":\"gateway.TooManyConnections\",\"code\":429,\"detail\":\"this address has as many "
+    "connections open as it may\",\"status\":\"Too Many Requests\"}");
+
 int http_server_add(struct http_server *server, struct http_connection *connection,
                     const char **refusal)
 {
@@ -124,12 +138,10 @@ int http_server_add(struct http_server *server, struct http_connection *connecti
     const char *reason = NULL;
 
     if (server->counts.connections >= settings->max_connections)
-        reason = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
-                 "Connection: close\r\n\r\n";
+        reason = too_many;
     else if (!is_exempt(server, connection->address) &&
              count_of_address(server, connection->address) >= settings->max_connections_per_address)
-        reason = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
-                 "Connection: close\r\n\r\n";
+        reason = too_many_of_address;
     connection->next = server->connections;
     if (server->connections != NULL)
         server->connections->previous = connection;
@@ -170,7 +182,7 @@ void http_server_remove(struct http_server *server, struct http_connection *conn
 static bool has_stalled(const struct http_server *server, const struct transport *transport,
                         uint64_t now_ms)
 {
-    return transport->pending > 0 &&
+    return (transport->pending > 0 || transport->sealed != NULL) &&
            now_ms > transport->progress_ms + server->gateway->settings->write_timeout_ms;
 }
 

@@ -33,7 +33,7 @@ describe('TLS', () => {
     files = makeCertificate(directory, 'first', 'first');
     world = await World.start();
     gateway = await Gateway.start(world, ['--listen-tls-cert', files.cert, '--listen-tls-key', files.key,
-      '--head-timeout-ms', '3000']);
+      '--head-timeout-ms', '3000', '--write-timeout-ms', '2000']);
   });
   after(async () => {
     if (gateway) await gateway.stop();
@@ -77,6 +77,25 @@ describe('TLS', () => {
     socket.close(1000);
     assert.equal(await within(closed, 'the end of a WebSocket'), 1000);
     shared.destroy();
+  });
+
+  test('who does not read the end of an answer is closed, however little is left of it', async () => {
+    const options = { ca: fs.readFileSync(files.cert), headers: { connection: 'close' } };
+    const { chat_id: chatId } = JSON.parse((await call('/chat/New', '{"user_ids":["reader"]}', options)).text);
+    await call('/chat/Send', JSON.stringify({ chat_id: chatId, user_id: 'reader', text: 'x'.repeat(40000) }), options);
+    const count = async () => Number(/^chat_gateway_connections{kind="http"} (\d+)/m.exec(
+      (await call('/metrics', undefined, options)).text)[1]);
+    const one = `GET /chat/History?chat_id=${chatId} HTTP/1.1\r\nHost: localhost\r\n`;
+    // The kernel takes more or less: of one of these it leaves just what one record or two can hold.
+    const readers = Array.from({ length: 40 }, (_, i) => {
+      const raw = Raw.open(gateway.port, { tls: { ca: options.ca } });
+      raw.socket.pause();
+      raw.write(`${one}\r\n`.repeat(i) + `${one}Connection: close\r\n\r\n`);
+      return raw;
+    });
+    await eventually('all have come', async () => await count() >= 40);
+    await eventually('all are closed', async () => await count() <= 1);
+    await Promise.all(readers.map((raw) => raw.close()));
   });
 
   test('old versions, other protocols and what is no TLS are refused', async () => {
