@@ -33,16 +33,23 @@ struct access {
 
 /* ---- The guard ---- */
 
+#define RATE_DETAIL "this %s has made more requests than it may; again in %llu s"
+
+static unsigned long long whole_seconds(uint64_t wait_ms)
+{
+    return (wait_ms + 999) / 1000;
+}
+
 static void refuse_rate(struct exchange *exchange, const char *whose, uint64_t wait_ms,
                         enum metrics_refusal refusal)
 {
     char seconds[24];
 
-    snprintf(seconds, sizeof seconds, "%llu", (unsigned long long)((wait_ms + 999) / 1000));
+    snprintf(seconds, sizeof seconds, "%llu", whole_seconds(wait_ms));
     monitoring_count_refusal(exchange_gateway(exchange), refusal);
     exchange_add_field(exchange, "Retry-After", seconds);
-    exchange_fail(exchange, 429, "gateway.TooManyRequests",
-                  "this %s has made more requests than it may; again in %s s", whose, seconds);
+    exchange_fail(exchange, 429, "gateway.TooManyRequests", RATE_DETAIL, whose,
+                  whole_seconds(wait_ms));
 }
 
 static int admit_address(struct exchange *exchange)
@@ -152,6 +159,7 @@ int access_lease_begin(struct access_lease *lease, struct exchange *exchange)
         return -1;
     }
     lease->gateway = gateway;
+    rate_limit_address_key(exchange_address(exchange), lease->address);
     lease->told = false;
     lease->previous = NULL;
     lease->next = access->leases;
@@ -159,6 +167,25 @@ int access_lease_begin(struct access_lease *lease, struct exchange *exchange)
         lease->next->previous = lease;
     access->leases = lease;
     return 0;
+}
+
+int access_lease_take(struct access_lease *lease, char *detail, size_t detail_bytes)
+{
+    struct gateway *gateway = lease->gateway;
+    uint64_t now_ms = uv_now(gateway->loop);
+    uint64_t wait_ms;
+    const char *whose = "address";
+
+    if (rate_limit_take(gateway->access->addresses, lease->address, now_ms, &wait_ms)) {
+        if (!lease->identity.known ||
+            rate_limit_take(gateway->access->tokens, lease->identity.id, now_ms, &wait_ms))
+            return 0;
+        whose = "token";
+    }
+    monitoring_count_refusal(gateway, whose[0] == 't' ? METRICS_REFUSED_RATE_TOKEN
+                                                      : METRICS_REFUSED_RATE_ADDRESS);
+    snprintf(detail, detail_bytes, RATE_DETAIL, whose, whole_seconds(wait_ms));
+    return -1;
 }
 
 void access_lease_end(struct access_lease *lease)

@@ -7,6 +7,7 @@
 #define GATEWAY_ACCESS_H
 
 #include "clients/gateway/gateway.h"
+#include "clients/gateway/rate_limit.h"
 
 extern const struct gateway_part access_part;
 
@@ -24,6 +25,7 @@ struct access_lease {
     struct access_lease *next;
     struct access_lease *previous;
     struct gateway *gateway; /* NULL: not begun */
+    uint8_t address[RATE_LIMIT_KEY_BYTES];
     bool told;
 };
 
@@ -32,6 +34,10 @@ struct access_lease {
  * 0, or -1 when the exchange has been refused (429): the token has as many open as it may.
  */
 int access_lease_begin(struct access_lease *lease, struct exchange *exchange)
+    __attribute__((warn_unused_result));
+/* Whether one request more may be made over it: as with those that come by themselves, each counts
+ * for its address and its token. Otherwise -1, and `detail` says who has to wait, and how long. */
+int access_lease_take(struct access_lease *lease, char *detail, size_t detail_bytes)
     __attribute__((warn_unused_result));
 /* Harmless when it was not begun, or ended before. */
 void access_lease_end(struct access_lease *lease);

@@ -243,6 +243,22 @@ static void push(struct connection *connection, const Chat__SendRequest *request
     refuse(connection, request, &error);
 }
 
+/* A WebSocket is no way around the limits of requests. */
+static bool may_send(struct connection *connection, const Chat__SendRequest *request)
+{
+    char detail[128];
+
+    if (access_lease_take(&connection->lease, detail, sizeof detail) == 0)
+        return true;
+    say_error(connection,
+              &(struct live_error){.code = 429,
+                                   .id = "gateway.TooManyRequests",
+                                   .detail = detail,
+                                   .client_id =
+                                       request->client_id[0] == '\0' ? NULL : request->client_id});
+    return false;
+}
+
 static struct arena *scratch(void)
 {
     static struct arena arena;
@@ -268,7 +284,7 @@ static void on_message(void *data, const char *text, size_t size)
         request = (Chat__SendRequest *)(void *)decoded;
         if (check_nul(nul_field, &error) != 0 || check_fields(request, &error) != 0)
             refuse(connection, request, &error);
-        else
+        else if (may_send(connection, request))
             push(connection, request);
     }
     arena_reset(arena);

@@ -284,6 +284,26 @@ describe('limits', () => {
     }
   });
 
+  test('of a token, by messages of a WebSocket as by calls', async () => {
+    const limited = await Gateway.start(world.broker.url, ['--auth-tokens', file('tokens'), '--rate-per-token', '1', '--burst-per-token', '5']);
+    try {
+      const created = await limited.post('New', { user_ids: ['John', 'Barry'] }, token('john'));
+      const { socket } = await limited.connect({ chat_id: created.body.chat_id, access_token: token('john') });
+      for (let i = 0; i < 100; i++) socket.send(JSON.stringify({ client_id: `c${i}`, text: 'x' }));
+      const answers = () => socket.frames.filter((frame) => frame.ack || frame.error);
+      await eventually('each is answered', () => answers().length === 100);
+      const refused = answers().filter((frame) => frame.error);
+      assert.ok(refused.length >= 50, `${refused.length}`);
+      assert.deepEqual([...new Set(refused.map(({ error }) => `${error.code} ${error.id}`))], ['429 gateway.TooManyRequests']);
+      assert.ok(refused.every(({ error }) => /^c\d+$/.test(error.client_id) && /this token .* again in \d+ s/.test(error.detail)));
+      assert.ok(answers().some((frame) => frame.ack));
+      socket.close();
+      await socket.ended;
+    } finally {
+      await limited.stop();
+    }
+  });
+
   test('of an address, also for tokens that do not count', async () => {
     const limited = await Gateway.start(world.broker.url, [
       '--auth-tokens', file('tokens'), '--rate-per-address', '1', '--burst-per-address', '4',

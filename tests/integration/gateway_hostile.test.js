@@ -197,6 +197,10 @@ describe('hostile clients', () => {
     assert.ok(codes.filter((code) => code === 200).length <= 40, String(codes));
     assert.ok(codes.filter((code) => code === 200).length >= 30, String(codes));
     assert.ok(codes.filter((code) => code === 429).length >= 20, String(codes));
+    const [refusal] = all.find((raw) => raw.text.startsWith('HTTP/1.1 429')).answers();
+    assert.equal(refusal.headers['content-type'], 'application/json');
+    const { code, id } = JSON.parse(refusal.body);
+    assert.deepEqual([code, id], [429, 'gateway.TooManyConnections']);
   });
 
   test('who asks for much and reads nothing costs a bounded amount', async () => {
