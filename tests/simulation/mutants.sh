@@ -2,13 +2,15 @@
 # Shows that the simulation can fail: breaks a rule of the store in a copy of the tree, one at a
 # time, and expects the simulation to find it. A mutant that lives is a failure.
 #
-# A mutant is a file and a sed expression that must change it.
+# A mutant is a file and a sed expression that must change it. Some show themselves rarely, so that
+# up to CHAT_MUTANT_SEEDS histories are tried, of CHAT_MUTANT_STEPS steps each.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 # shellcheck source=tests/common.sh
 . tests/common.sh
 
 STEPS=${CHAT_MUTANT_STEPS:-3000000}
+SEEDS=${CHAT_MUTANT_SEEDS:-40}
 passed=0 failed=0
 
 program=build/tests/simulation/simulation
@@ -18,7 +20,7 @@ build() {
 }
 
 mutant() {
-    local what=$1 file=$2 change=$3 log=$TMPDIR/log status=0
+    local what=$1 file=$2 change=$3 log=$TMPDIR/log status=0 seed=1
     sed -i -E "$change" "$TMPDIR/tree/$file"
     if cmp -s "$file" "$TMPDIR/tree/$file"; then
         echo "mutant \"$what\": the change does not apply to $file"
@@ -30,13 +32,16 @@ mutant() {
         echo "mutant \"$what\": does not build"
         failed=$((failed + 1))
     else
-        timeout 20 "$TMPDIR/tree/$program" --seed 1 --steps "$STEPS" >"$log" 2>&1 || status=$?
+        while
+            timeout 20 "$TMPDIR/tree/$program" --seed "$seed" --steps "$STEPS" >"$log" 2>&1 || status=$?
+            [[ $status == 0 && $seed -lt $SEEDS ]]
+        do seed=$((seed + 1)); done
         if [[ $status == 0 ]]; then
-            echo "mutant \"$what\": not found in $STEPS steps"
+            echo "mutant \"$what\": not found in $SEEDS times $STEPS steps"
             failed=$((failed + 1))
         else
             [[ $status != 124 ]] || echo 'it hangs' >"$log"
-            echo "mutant \"$what\": found: $(grep -v FAILED "$log" | head -n 1 | cut -c 1-160)"
+            echo "mutant \"$what\": found with seed $seed: $(grep -v FAILED "$log" | head -n 1 | cut -c 1-160)"
             passed=$((passed + 1))
         fi
     fi
