@@ -361,8 +361,36 @@ static enum options_result check_listen(struct gateway_settings *settings, FILE 
     return OPTIONS_OK;
 }
 
+/* An argument that somebody's script left empty must not open what it was to close. */
+static enum options_result check_empty(const struct gateway_settings *settings, FILE *err)
+{
+    const struct {
+        const char *name;
+        const char *value;
+    } protections[] = {
+        {"--auth-tokens", settings->auth_tokens},
+        {"--auth-jwt-key", settings->auth_jwt_key},
+        {"--auth-jwt-issuer", settings->auth_jwt_issuer},
+        {"--auth-jwt-audience", settings->auth_jwt_audience},
+        {"--listen-tls-cert", settings->listen_tls_cert},
+        {"--listen-tls-key", settings->listen_tls_key},
+    };
+    char text[80];
+
+    for (size_t i = 0; i < sizeof protections / sizeof *protections; i++) {
+        if (protections[i].value == NULL || protections[i].value[0] != '\0')
+            continue;
+        snprintf(text, sizeof text, "%s is empty; give it a value, or leave it out",
+                 protections[i].name);
+        return mistake(err, text);
+    }
+    return OPTIONS_OK;
+}
+
 static enum options_result check(struct gateway_settings *settings, FILE *err)
 {
+    if (check_empty(settings, err) != OPTIONS_OK)
+        return OPTIONS_USAGE;
     if (!log_parse_level(settings->log_level_name, &settings->log_level))
         return mistake(err, "--log-level must be debug, info, warn or error");
     if (broker_access_check(&settings->broker, GATEWAY_PROGRAM, err) != OPTIONS_OK)
