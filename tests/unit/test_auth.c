@@ -136,8 +136,8 @@ static void a_token_for_any_acts_where_it_says(void **state)
 static void other_credentials_are_refused(void **state)
 {
     static const char *const forms[] = {"", "Bearer", "Bearerabc", "Basic YWJjOmFiYw==", "abc"};
-    static const char *const tokens[] = {"Bearer ",         "Bearer abcd", "Bearer abc abc",
-                                         "Bearer \xc3\xa4", "Bearer " ABC, "Bearer ABC"};
+    static const char *const tokens[] = {"Bearer ",         "Bearer abcd",   "Bearer abc abc",
+                                         "Bearer \xc3\xa4", ("Bearer " ABC), "Bearer ABC"};
     struct auth *auth = made(true, false);
 
     (void)state;
