@@ -119,8 +119,8 @@ static void on_message(struct http_wire *wire, const char *text, size_t size)
         give_up(f, "the gateway says", text, size);
         return;
     }
-    due_ns = strtoull(digits, NULL, 16);
-    seq = strtoull(seq_text, NULL, 10);
+    due_ns = http_wire_number(digits, digits + TIME_DIGITS, 16);
+    seq = http_wire_number(seq_text, text + size, 10);
     if (seq != w->last_seq + 1)
         f->result->out_of_order++;
     w->last_seq = seq;

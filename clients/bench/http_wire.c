@@ -7,7 +7,6 @@
  */
 #include "clients/bench/http_wire.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -85,6 +84,26 @@ void http_wire_write(struct http_wire *wire, const void *bytes, size_t size)
     }
 }
 
+/* ---- Numbers ---- */
+
+static unsigned digit_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return (unsigned)(c - '0');
+    return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
+}
+
+uint64_t http_wire_number(const char *text, const char *end, unsigned base)
+{
+    uint64_t number = 0;
+
+    while (text < end && *text == ' ')
+        text++;
+    for (; text < end && digit_of(*text) < base; text++)
+        number = number * base + digit_of(*text);
+    return number;
+}
+
 /* ---- HTTP ---- */
 
 /* The value of Content-Length in a head of `size` bytes; -1 when there is none. */
@@ -95,7 +114,7 @@ static long content_length(const char *head, size_t size)
 
     for (size_t i = 0; i + name_size < size; i++) {
         if (head[i] == '\r' && strncasecmp(head + i, name, name_size) == 0)
-            return strtol(head + i + name_size, NULL, 10);
+            return (long)http_wire_number(head + i + name_size, head + size, 10);
     }
     return -1;
 }
@@ -115,7 +134,7 @@ static size_t take_answer(struct http_wire *wire, const char *bytes, size_t size
         end(wire, "the answer is no HTTP/1.1");
         return 0;
     }
-    code = atoi(bytes + 9);
+    code = (int)http_wire_number(bytes + 9, bytes + 12, 10);
     length = code == 101 ? 0 : content_length(bytes, head);
     if (length < 0) {
         end(wire, "the answer has no Content-Length");

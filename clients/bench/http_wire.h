@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 struct http_wire;
@@ -48,5 +49,9 @@ int http_wire_open(struct http_wire *wire, uv_loop_t *loop, const struct sockadd
 void http_wire_write(struct http_wire *wire, const void *bytes, size_t size);
 /* `closed` comes later; harmless when it is closing already. */
 void http_wire_close(struct http_wire *wire);
+
+/* The number that the text begins with, behind spaces, in a base of 10 or 16; 0 when there is none.
+ * What is received has no NUL behind it, hence `end`. */
+uint64_t http_wire_number(const char *text, const char *end, unsigned base);
 
 #endif

@@ -881,6 +881,7 @@ static void test_holes(void **state)
     assert_int_equal(find_chat(fixture, 1, &chat), STORE_CORRUPT);
     assert_int_equal(read_range(fixture, 1, 1, ALL, 10, BUDGET, true, &page), STORE_CORRUPT);
     assert_int_equal(page.count, 0);
+    database_page_free(&page);
 }
 
 static void test_missing_rows(void **state)
@@ -929,6 +930,7 @@ static void test_row_of_another_key(void **state)
         struct database_page page = {0};
         assert_int_equal(read_range(fixture, 2, 1, ALL, 50, BUDGET, false, &page), STORE_CORRUPT);
         assert_int_equal(page.count, 0);
+        database_page_free(&page);
     }
 }
 
