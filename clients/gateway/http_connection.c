@@ -25,6 +25,8 @@
 #define LAST_REQUEST_MS 250
 /* Of requests that wait for the one before them; past it reading stops. */
 #define AHEAD_BYTES_MAX ((size_t)64 * 1024)
+/* Of answers that are not read; past it the next request waits until they are. */
+#define UNREAD_BYTES_MAX ((size_t)64 * 1024)
 #define KEPT_INPUT_BYTES 4096
 
 /* ---- Buffers ---- */
@@ -372,13 +374,20 @@ static void read_head(struct http_connection *connection)
     }
 }
 
-/* Goes on as far as the input allows. */
+/* A next request is there, and the answers before it are not read: one is enough to keep. */
+static bool waits_for_reader(const struct http_connection *connection)
+{
+    return connection->state == CONNECTION_IDLE && connection->input.size > 0 &&
+           connection->transport.pending > UNREAD_BYTES_MAX;
+}
+
+/* Goes on as far as the input allows, and the reader of the output. */
 static void advance(struct http_connection *connection)
 {
     enum connection_state before;
     size_t size;
 
-    if (connection->advancing)
+    if (connection->advancing || waits_for_reader(connection))
         return;
     connection->advancing = true;
     do {
@@ -389,12 +398,14 @@ static void advance(struct http_connection *connection)
             read_head(connection);
         else if (connection->state == CONNECTION_BODY && read_body(connection->exchange))
             handle(connection->exchange);
-    } while (connection->state != before ||
-             (connection->state == CONNECTION_IDLE && connection->input.size > 0));
+    } while (!waits_for_reader(connection) &&
+             (connection->state != before ||
+              (connection->state == CONNECTION_IDLE && connection->input.size > 0)));
     connection->advancing = false;
     if (connection->state == CONNECTION_STREAM || connection->state == CONNECTION_WEBSOCKET)
         http_connection_trim(connection);
-    if (connection->input_ended && connection->state < CONNECTION_HANDLING)
+    if (connection->input_ended && connection->state < CONNECTION_HANDLING &&
+        !waits_for_reader(connection))
         http_connection_finish(connection);
 }
 
@@ -457,6 +468,10 @@ static void on_read(void *data, const char *bytes, size_t size)
     case CONNECTION_BODY:
         byte_buffer_append(&connection->input, bytes, size);
         advance(connection);
+        if (waits_for_reader(connection) && connection->input.size > AHEAD_BYTES_MAX) {
+            connection->paused = true;
+            transport_pause(&connection->transport);
+        }
         break;
     case CONNECTION_HANDLING:
         byte_buffer_append(&connection->ahead, bytes, size);
@@ -485,7 +500,7 @@ static void on_ended(void *data, int error)
     if (error != 0 || connection->state == CONNECTION_STREAM ||
         connection->state == CONNECTION_WEBSOCKET || connection->state == CONNECTION_LINGERING)
         http_connection_close(connection);
-    else if (connection->state < CONNECTION_HANDLING)
+    else if (connection->state < CONNECTION_HANDLING && !waits_for_reader(connection))
         http_connection_finish(connection);
 }
 
@@ -493,7 +508,13 @@ static void on_drained(void *data)
 {
     struct http_connection *connection = data;
 
-    if (connection->state == CONNECTION_WEBSOCKET)
+    if (connection->state == CONNECTION_IDLE && connection->paused) {
+        connection->paused = false;
+        transport_resume(&connection->transport);
+    }
+    if (connection->state == CONNECTION_IDLE && connection->input.size > 0)
+        advance(connection);
+    else if (connection->state == CONNECTION_WEBSOCKET)
         websocket_drained(connection->websocket);
     else if (connection->state == CONNECTION_STREAM && connection->stream.handlers.drained != NULL)
         connection->stream.handlers.drained(connection->stream.handlers.data);

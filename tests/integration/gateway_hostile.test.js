@@ -6,6 +6,7 @@
 const assert = require('node:assert/strict');
 const { after, afterEach, before, describe, test } = require('node:test');
 const fs = require('node:fs');
+const net = require('node:net');
 const { World, eventually } = require('./harness');
 const { Gateway } = require('./live');
 const { Raw } = require('./raw');
@@ -219,6 +220,34 @@ describe('hostile clients', () => {
     for (let i = 0; i < 20; i++) assert.equal((await fetch(gateway.url('/healthz'))).status, 200);
     assert.ok(rss() - start < 600, `${start} MiB became ${rss()} MiB`);
     assert.equal(greedy.length, 20);
+  });
+
+  test('a next request waits until the answers before it are read, and is answered then', async () => {
+    for (let i = 0; i < 16; i++) {
+      await fetch(gateway.url('/chat/Send'), { method: 'POST', body: JSON.stringify({ chat_id: chatId, user_id: 'a', text: 'y'.repeat(60000) }) });
+    }
+    const answered = () => gateway.program.lines.filter((line) => / agent=patient$/.test(line)).length;
+    const socket = net.connect({ port: gateway.port, host: '127.0.0.1', allowHalfOpen: true });
+    let received = 0;
+    socket.on('data', (data) => { received += data.length; });
+    socket.on('error', () => {});
+    socket.pause();
+    try {
+      // Who has said all that it wants still gets all of it.
+      socket.end(`GET /chat/History?chat_id=${chatId}&limit=16 HTTP/1.1\r\n${HOST}User-Agent: patient\r\n\r\n`.repeat(20));
+      let before = -1;
+      await eventually('nothing more is answered', async () => {
+        const stands = answered() > 0 && answered() === before;
+        before = answered();
+        await new Promise((resolve) => { setTimeout(resolve, 500); });
+        return stands;
+      });
+      assert.ok(before < 15, `${before} answers were made for nobody`);
+      socket.resume();
+      await eventually('all are answered', () => answered() === 20 && received > 20 * 16 * 60000);
+    } finally {
+      socket.destroy();
+    }
   });
 
   // ---- WebSocket ----
