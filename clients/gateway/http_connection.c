@@ -33,6 +33,8 @@
 
 void byte_buffer_append(struct byte_buffer *buffer, const char *bytes, size_t size)
 {
+    if (size == 0)
+        return; /* there may be no memory to copy nothing to */
     if (buffer->capacity - buffer->size < size) {
         size_t capacity = buffer->capacity == 0 ? 1024 : buffer->capacity;
         while (capacity - buffer->size < size)

@@ -266,6 +266,8 @@ describe('hostile clients', () => {
     assert.equal((await sent.untilAnswers(1))[0].code, 200);
     const newest = await (await fetch(gateway.url(`/chat/History?chat_id=${chatId}&limit=1`))).json();
     assert.equal(newest.messages[0].client_id, `${value}, ${value}`);
+    const blank = send(`${GET}Prefer:\r\nPrefer:\r\nUser-Agent:\r\nUser-Agent:\r\n\r\n`);
+    assert.equal((await blank.untilAnswers(1))[0].code, 200);
     const none = send(upgrade(twice('Sec-WebSocket-Version') + twice('Sec-WebSocket-Key')));
     assert.equal((await none.untilAnswers(1))[0].code, 426);
   });
