@@ -583,3 +583,39 @@ void options_print_help(const struct options *options, FILE *out)
     if (options->examples != NULL)
         fprintf(out, "\nExamples:\n%s\n", options->examples);
 }
+
+/* ---- Rows of tables ---- */
+
+struct option option_text(const char *name, const char *environment, const char **value,
+                          const char *argument, const char *help)
+{
+    return (struct option){.name = name,
+                           .environment = environment,
+                           .kind = OPTION_TEXT,
+                           .value = value,
+                           .argument = argument,
+                           .help = help};
+}
+
+struct option option_number(const char *name, const char *environment, uint64_t *value,
+                            uint64_t minimum, uint64_t maximum, const char *help)
+{
+    return (struct option){.name = name,
+                           .environment = environment,
+                           .kind = OPTION_U64,
+                           .value = value,
+                           .minimum = minimum,
+                           .maximum = maximum,
+                           .argument = "N",
+                           .help = help};
+}
+
+struct option option_bytes(const char *name, const char *environment, uint64_t *value,
+                           uint64_t minimum, uint64_t maximum, const char *help)
+{
+    struct option option = option_number(name, environment, value, minimum, maximum, help);
+
+    option.kind = OPTION_BYTES;
+    option.argument = "BYTES";
+    return option;
+}

@@ -67,4 +67,15 @@ enum options_result options_parse(const struct options *options, int argc, char 
 void options_print_help(const struct options *options, FILE *out);
 void option_list_free(struct option_list *list);
 
+/*
+ * Rows of the commonest kinds, for tables that have many of them; what is given is borrowed as in
+ * struct option. A number is called "N" in the help, bytes are called "BYTES".
+ */
+struct option option_text(const char *name, const char *environment, const char **value,
+                          const char *argument, const char *help);
+struct option option_number(const char *name, const char *environment, uint64_t *value,
+                            uint64_t minimum, uint64_t maximum, const char *help);
+struct option option_bytes(const char *name, const char *environment, uint64_t *value,
+                           uint64_t minimum, uint64_t maximum, const char *help);
+
 #endif

@@ -25,46 +25,12 @@ static const char summary[] =
     "The chat service: answers chat.New, chat.Send and chat.History over NATS, and keeps every "
     "acknowledged message on disk. Each option is also an environment variable.";
 
-static struct option text_option(const char *name, const char *environment, const char **value,
-                                 const char *argument, const char *help)
-{
-    return (struct option){.name = name,
-                           .environment = environment,
-                           .kind = OPTION_TEXT,
-                           .value = value,
-                           .argument = argument,
-                           .help = help};
-}
-
 static struct option secret_option(const char *name, const char *environment, const char **value,
                                    const char *help)
 {
-    struct option option = text_option(name, environment, value, "TEXT", help);
+    struct option option = option_text(name, environment, value, "TEXT", help);
 
     option.secret = true;
-    return option;
-}
-
-static struct option number_option(const char *name, const char *environment, uint64_t *value,
-                                   uint64_t minimum, uint64_t maximum, const char *help)
-{
-    return (struct option){.name = name,
-                           .environment = environment,
-                           .kind = OPTION_U64,
-                           .value = value,
-                           .minimum = minimum,
-                           .maximum = maximum,
-                           .argument = "N",
-                           .help = help};
-}
-
-static struct option bytes_option(const char *name, const char *environment, uint64_t *value,
-                                  uint64_t minimum, uint64_t maximum, const char *help)
-{
-    struct option option = number_option(name, environment, value, minimum, maximum, help);
-
-    option.kind = OPTION_BYTES;
-    option.argument = "BYTES";
     return option;
 }
 
@@ -79,22 +45,22 @@ static size_t fill_broker_table(struct broker_settings *b, struct option *table)
          .help = "Broker, or several separated by commas; nats://127.0.0.1:4222 when not given. "
                  "It may hold user:password@.",
          .secret = true},
-        text_option("user", "CHAT_USER", &b->user, "NAME", "User for the broker."),
+        option_text("user", "CHAT_USER", &b->user, "NAME", "User for the broker."),
         secret_option("password", "CHAT_PASSWORD", &b->password, "Password for --user."),
         secret_option("token", "CHAT_TOKEN", &b->token, "Token for the broker."),
-        text_option("nkey-seed", "CHAT_NKEY_SEED", &b->nkey_seed, "FILE",
+        option_text("nkey-seed", "CHAT_NKEY_SEED", &b->nkey_seed, "FILE",
                     "File with the seed of an nkey user for the broker."),
-        text_option("credentials", "CHAT_CREDENTIALS", &b->credentials, "FILE",
+        option_text("credentials", "CHAT_CREDENTIALS", &b->credentials, "FILE",
                     "Credentials file (JWT and seed) for the broker."),
-        text_option("tls-ca", "CHAT_TLS_CA", &b->tls_ca, "FILE",
+        option_text("tls-ca", "CHAT_TLS_CA", &b->tls_ca, "FILE",
                     "Certificates of the authorities to trust; the connection must then be TLS."),
-        text_option("tls-cert", "CHAT_TLS_CERT", &b->tls_cert, "FILE",
+        option_text("tls-cert", "CHAT_TLS_CERT", &b->tls_cert, "FILE",
                     "Certificate chain to show to the broker; needs --tls-key."),
-        text_option("tls-key", "CHAT_TLS_KEY", &b->tls_key, "FILE", "Private key of --tls-cert."),
-        text_option("inbox-prefix", "CHAT_INBOX_PREFIX", &b->inbox_prefix, "SUBJECT",
+        option_text("tls-key", "CHAT_TLS_KEY", &b->tls_key, "FILE", "Private key of --tls-cert."),
+        option_text("inbox-prefix", "CHAT_INBOX_PREFIX", &b->inbox_prefix, "SUBJECT",
                     "What the subjects of replies to chatd begin with, for brokers that tell their "
                     "users apart by it; _INBOX when not given."),
-        text_option("connection-name", "CHAT_CONNECTION_NAME", &b->connection_name, "TEXT",
+        option_text("connection-name", "CHAT_CONNECTION_NAME", &b->connection_name, "TEXT",
                     "What the broker's monitoring calls this connection; chatd when not given."),
     };
     memcpy(table, options, sizeof options);
@@ -104,27 +70,27 @@ static size_t fill_broker_table(struct broker_settings *b, struct option *table)
 static size_t fill_service_table(struct settings *s, struct option *table)
 {
     const struct option options[] = {
-        text_option("data-dir", "CHAT_DATA_DIR", &s->store.directory, "DIR",
+        option_text("data-dir", "CHAT_DATA_DIR", &s->store.directory, "DIR",
                     "Where the messages are kept; made if missing. Required."),
-        text_option("log-level", "CHAT_LOG_LEVEL", &s->log_level_name, "LEVEL",
+        option_text("log-level", "CHAT_LOG_LEVEL", &s->log_level_name, "LEVEL",
                     "debug, info, warn or error."),
         {.name = "events",
          .environment = "CHAT_EVENTS",
          .kind = OPTION_FLAG,
          .value = &s->events,
          .help = "Publish each committed message on chat.events.<namespace>.<chat_id>."},
-        number_option("slow-ms", "CHAT_SLOW_MS", &s->slow_ms, 0, 3600000,
+        option_number("slow-ms", "CHAT_SLOW_MS", &s->slow_ms, 0, 3600000,
                       "Log requests that take as many milliseconds or more; 0 logs none."),
-        bytes_option("max-text-bytes", "CHAT_MAX_TEXT_BYTES", &s->text_bytes_max, 1,
+        option_bytes("max-text-bytes", "CHAT_MAX_TEXT_BYTES", &s->text_bytes_max, 1,
                      TEXT_BYTES_LIMIT, "Longest text of a message."),
-        number_option("max-users", "CHAT_MAX_USERS", &s->users_max, 1, USERS_LIMIT,
+        option_number("max-users", "CHAT_MAX_USERS", &s->users_max, 1, USERS_LIMIT,
                       "Most users of a chat."),
-        number_option("max-requests", "CHAT_MAX_REQUESTS", &s->store.requests_max, 1, 0,
+        option_number("max-requests", "CHAT_MAX_REQUESTS", &s->store.requests_max, 1, 0,
                       "Most requests in flight; past it they are refused as overloaded."),
-        bytes_option("max-request-memory", "CHAT_MAX_REQUEST_MEMORY", &s->store.request_bytes_max,
+        option_bytes("max-request-memory", "CHAT_MAX_REQUEST_MEMORY", &s->store.request_bytes_max,
                      MIB, 0,
                      "Most memory for requests in flight; past it they are refused as overloaded."),
-        bytes_option(
+        option_bytes(
             "reply-buffer-bytes", "CHAT_REPLY_BUFFER_BYTES", &s->reply_buffer_bytes, MIB, GIB,
             "Most bytes of replies that wait for the broker to take them; past it requests are "
             "refused as overloaded."),
@@ -137,27 +103,27 @@ static size_t fill_store_table(struct settings *s, struct option *table)
 {
     struct store_options *o = &s->store;
     const struct option options[] = {
-        bytes_option("journal-segment-bytes", "CHAT_JOURNAL_SEGMENT_BYTES", &o->segment_bytes, MIB,
+        option_bytes("journal-segment-bytes", "CHAT_JOURNAL_SEGMENT_BYTES", &o->segment_bytes, MIB,
                      GIB, "Size of a journal segment."),
-        number_option("journal-segments", "CHAT_JOURNAL_SEGMENTS", &o->segments_max, 2, 9999,
+        option_number("journal-segments", "CHAT_JOURNAL_SEGMENTS", &o->segments_max, 2, 9999,
                       "Most journal segments."),
-        bytes_option(
+        option_bytes(
             "tail-bytes", "CHAT_TAIL_BYTES", &o->tail_bytes_max, MIB, 0,
             "Most bytes of messages in memory that are not in the database yet; past it, writes "
             "wait until they are."),
-        bytes_option("chat-cache-bytes", "CHAT_CHAT_CACHE_BYTES", &o->chat_cache_bytes_max, 0, 0,
+        option_bytes("chat-cache-bytes", "CHAT_CHAT_CACHE_BYTES", &o->chat_cache_bytes_max, 0, 0,
                      "Memory for what is known of idle chats."),
-        bytes_option("settle-bytes", "CHAT_SETTLE_BYTES", &o->settle_bytes, 1, 0,
+        option_bytes("settle-bytes", "CHAT_SETTLE_BYTES", &o->settle_bytes, 1, 0,
                      "Write to the database when this many bytes wait for it."),
-        number_option("settle-ms", "CHAT_SETTLE_MS", &o->settle_ms, 1, 3600000,
+        option_number("settle-ms", "CHAT_SETTLE_MS", &o->settle_ms, 1, 3600000,
                       "Write to the database when a message has waited this many milliseconds."),
-        bytes_option("database-map-bytes", "CHAT_DATABASE_MAP_BYTES", &o->map_bytes, 16 * MIB,
+        option_bytes("database-map-bytes", "CHAT_DATABASE_MAP_BYTES", &o->map_bytes, 16 * MIB,
                      MAP_BYTES_LIMIT,
                      "Largest size of the database; takes address space, not disk."),
-        text_option("check", "CHAT_CHECK", &s->check_name, "DEPTH",
+        option_text("check", "CHAT_CHECK", &s->check_name, "DEPTH",
                     "How much of the database is checked before it is opened: full, all of its "
                     "pages; quick, those that lead to others; auto, full up to 512 MiB."),
-        bytes_option("reserve-bytes", "CHAT_RESERVE_BYTES", &o->reserve_bytes, 0, 0,
+        option_bytes("reserve-bytes", "CHAT_RESERVE_BYTES", &o->reserve_bytes, 0, 0,
                      "Free disk space below which writes are refused; reads go on."),
     };
     memcpy(table, options, sizeof options);

@@ -24,17 +24,6 @@ static const char examples[] =
     "  chat-gateway --nats-url nats://127.0.0.1:4222 --listen 127.0.0.1:8080\n"
     "  curl -X POST http://127.0.0.1:8080/chat/New -d '{\"user_ids\":[\"JohnBarry\"]}'";
 
-static struct option text_option(const char *name, const char *environment, const char **value,
-                                 const char *argument, const char *help)
-{
-    return (struct option){.name = name,
-                           .environment = environment,
-                           .kind = OPTION_TEXT,
-                           .value = value,
-                           .argument = argument,
-                           .help = help};
-}
-
 static struct option list_option(const char *name, const char *environment,
                                  struct option_list *value, const char *argument, const char *help)
 {
@@ -46,33 +35,10 @@ static struct option list_option(const char *name, const char *environment,
                            .help = help};
 }
 
-static struct option number_option(const char *name, const char *environment, uint64_t *value,
-                                   uint64_t minimum, uint64_t maximum, const char *help)
-{
-    return (struct option){.name = name,
-                           .environment = environment,
-                           .kind = OPTION_U64,
-                           .value = value,
-                           .minimum = minimum,
-                           .maximum = maximum,
-                           .argument = "N",
-                           .help = help};
-}
-
-static struct option bytes_option(const char *name, const char *environment, uint64_t *value,
-                                  uint64_t minimum, uint64_t maximum, const char *help)
-{
-    struct option option = number_option(name, environment, value, minimum, maximum, help);
-
-    option.kind = OPTION_BYTES;
-    option.argument = "BYTES";
-    return option;
-}
-
 static struct option time_option(const char *name, const char *environment, uint64_t *value,
                                  const char *help)
 {
-    struct option option = number_option(name, environment, value, 1, DAY_MS, help);
+    struct option option = option_number(name, environment, value, 1, DAY_MS, help);
 
     option.argument = "MS";
     return option;
@@ -84,10 +50,10 @@ static size_t fill_listen_table(struct gateway_settings *s, struct option *table
         list_option("listen", "CHAT_LISTEN", &s->listen, "ADDRESS:PORT",
                     "Where to listen, or several separated by commas; 127.0.0.1:8080 when not "
                     "given. [::1]:8080 is IPv6, *:8080 every address, port 0 a free one."),
-        text_option("listen-tls-cert", "CHAT_LISTEN_TLS_CERT", &s->listen_tls_cert, "FILE",
+        option_text("listen-tls-cert", "CHAT_LISTEN_TLS_CERT", &s->listen_tls_cert, "FILE",
                     "Certificate chain to show to clients, which must then speak TLS; read again "
                     "on SIGHUP. Needs --listen-tls-key."),
-        text_option("listen-tls-key", "CHAT_LISTEN_TLS_KEY", &s->listen_tls_key, "FILE",
+        option_text("listen-tls-key", "CHAT_LISTEN_TLS_KEY", &s->listen_tls_key, "FILE",
                     "Private key of --listen-tls-cert."),
         list_option("cors-origin", "CHAT_CORS_ORIGIN", &s->cors_origins, "ORIGIN",
                     "Origin whose pages may call, such as https://chat.example, or several "
@@ -113,20 +79,20 @@ static struct option flag_option(const char *name, const char *environment, bool
 static size_t fill_auth_table(struct gateway_settings *s, struct option *table)
 {
     const struct option options[] = {
-        text_option("auth", "CHAT_AUTH", &s->auth, "none",
+        option_text("auth", "CHAT_AUTH", &s->auth, "none",
                     "\"none\": whoever reaches it may do everything; the default without the "
                     "next options. Only when it listens on loopback alone."),
-        text_option("auth-tokens", "CHAT_AUTH_TOKENS", &s->auth_tokens, "FILE",
+        option_text("auth-tokens", "CHAT_AUTH_TOKENS", &s->auth_tokens, "FILE",
                     "Tokens that count: lines of SHA-256, namespace or *, user or *. Read again on "
                     "SIGHUP."),
-        text_option("auth-jwt-key", "CHAT_AUTH_JWT_KEY", &s->auth_jwt_key, "FILE",
+        option_text("auth-jwt-key", "CHAT_AUTH_JWT_KEY", &s->auth_jwt_key, "FILE",
                     "Key of those who sign JSON Web Tokens: PEM, JWK or JWKS, for HS256 also the "
                     "secret itself. Read again on SIGHUP. Needs --auth-jwt-alg."),
-        text_option("auth-jwt-alg", "CHAT_AUTH_JWT_ALG", &s->auth_jwt_alg, "NAME",
+        option_text("auth-jwt-alg", "CHAT_AUTH_JWT_ALG", &s->auth_jwt_alg, "NAME",
                     "The one algorithm that counts: HS256, RS256, ES256 or EdDSA."),
-        text_option("auth-jwt-issuer", "CHAT_AUTH_JWT_ISSUER", &s->auth_jwt_issuer, "TEXT",
+        option_text("auth-jwt-issuer", "CHAT_AUTH_JWT_ISSUER", &s->auth_jwt_issuer, "TEXT",
                     "What the claim iss must be."),
-        text_option("auth-jwt-audience", "CHAT_AUTH_JWT_AUDIENCE", &s->auth_jwt_audience, "TEXT",
+        option_text("auth-jwt-audience", "CHAT_AUTH_JWT_AUDIENCE", &s->auth_jwt_audience, "TEXT",
                     "What the claim aud must be or hold; without it, tokens with aud are refused."),
         flag_option("allow-insecure", "CHAT_ALLOW_INSECURE", &s->allow_insecure,
                     "Let --auth none listen on addresses that others can reach."),
@@ -140,16 +106,16 @@ static size_t fill_auth_table(struct gateway_settings *s, struct option *table)
 static size_t fill_rate_table(struct gateway_settings *s, struct option *table)
 {
     const struct option options[] = {
-        number_option("rate-per-token", "CHAT_RATE_PER_TOKEN", &s->rate_per_token, 0, 1000000,
+        option_number("rate-per-token", "CHAT_RATE_PER_TOKEN", &s->rate_per_token, 0, 1000000,
                       "Requests a second of one token, or one user of JSON Web Tokens; past it "
                       "they get 429. 0: no limit."),
-        number_option("burst-per-token", "CHAT_BURST_PER_TOKEN", &s->burst_per_token, 0, 1000000,
+        option_number("burst-per-token", "CHAT_BURST_PER_TOKEN", &s->burst_per_token, 0, 1000000,
                       "So many at once after a pause. 0: twice the rate."),
-        number_option("rate-per-address", "CHAT_RATE_PER_ADDRESS", &s->rate_per_address, 0, 1000000,
+        option_number("rate-per-address", "CHAT_RATE_PER_ADDRESS", &s->rate_per_address, 0, 1000000,
                       "Requests a second of one address, or of a /64 of IPv6. 0: no limit."),
-        number_option("burst-per-address", "CHAT_BURST_PER_ADDRESS", &s->burst_per_address, 0,
+        option_number("burst-per-address", "CHAT_BURST_PER_ADDRESS", &s->burst_per_address, 0,
                       1000000, "So many at once after a pause. 0: twice the rate."),
-        number_option("max-connections-per-token", "CHAT_MAX_CONNECTIONS_PER_TOKEN",
+        option_number("max-connections-per-token", "CHAT_MAX_CONNECTIONS_PER_TOKEN",
                       &s->max_connections_per_token, 0, 1000000,
                       "WebSockets and event streams of one token, or one user of JSON Web Tokens, "
                       "at once; past it they get 429. 0: no limit."),
@@ -171,9 +137,9 @@ static size_t fill_service_table(struct gateway_settings *s, struct option *tabl
 static size_t fill_limit_table(struct gateway_settings *s, struct option *table)
 {
     const struct option options[] = {
-        number_option("max-connections", "CHAT_MAX_CONNECTIONS", &s->max_connections, 1, 1000000,
+        option_number("max-connections", "CHAT_MAX_CONNECTIONS", &s->max_connections, 1, 1000000,
                       "Most connections at once; past it they get 503."),
-        number_option(
+        option_number(
             "max-connections-per-address", "CHAT_MAX_CONNECTIONS_PER_ADDRESS",
             &s->max_connections_per_address, 1, 1000000,
             "Most connections at once of one address, unless it is a trusted proxy or the "
@@ -184,13 +150,13 @@ static size_t fill_limit_table(struct gateway_settings *s, struct option *table)
          .value = &s->limit_loopback,
          .help = "Limit the connections of the machine's own addresses, too. Proxies and tests "
                  "there make many."},
-        bytes_option("max-head-bytes", "CHAT_MAX_HEAD_BYTES", &s->max_head_bytes, KIB, MIB,
+        option_bytes("max-head-bytes", "CHAT_MAX_HEAD_BYTES", &s->max_head_bytes, KIB, MIB,
                      "Longest request line and header together."),
-        number_option("max-head-fields", "CHAT_MAX_HEAD_FIELDS", &s->max_head_fields, 1,
+        option_number("max-head-fields", "CHAT_MAX_HEAD_FIELDS", &s->max_head_fields, 1,
                       HTTP_HEAD_FIELDS_MAX, "Most fields of a header."),
-        bytes_option("max-body-bytes", "CHAT_MAX_BODY_BYTES", &s->max_body_bytes, KIB, MIB,
+        option_bytes("max-body-bytes", "CHAT_MAX_BODY_BYTES", &s->max_body_bytes, KIB, MIB,
                      "Longest body of a request."),
-        bytes_option("max-message-bytes", "CHAT_MAX_MESSAGE_BYTES", &s->max_message_bytes, 1, MIB,
+        option_bytes("max-message-bytes", "CHAT_MAX_MESSAGE_BYTES", &s->max_message_bytes, 1, MIB,
                      "Longest message from a WebSocket."),
     };
     memcpy(table, options, sizeof options);
@@ -217,7 +183,7 @@ static size_t fill_time_table(struct gateway_settings *s, struct option *table)
          .kind = OPTION_FLAG,
          .value = &s->access_log,
          .help = "Log a line for each request, with its path and never its query."},
-        text_option("log-level", "CHAT_LOG_LEVEL", &s->log_level_name, "LEVEL",
+        option_text("log-level", "CHAT_LOG_LEVEL", &s->log_level_name, "LEVEL",
                     "debug, info, warn or error."),
     };
     memcpy(table, options, sizeof options);
