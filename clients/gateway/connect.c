@@ -1,14 +1,20 @@
 /*
+ *     exchange ─▶ watch ─▶ STARTED ─▶ 101 ─▶ websocket
+ *                   └─▶ FAILED: an ordinary error
+ *
  *     hub ─▶ messages, live ─┐
  *     sends ─▶ acks, errors ─┴─▶ websocket ─▶ client
  *     client ─▶ {"text":…} ─▶ sends, one at a time ─▶ service
+ *
+ * The handshake waits until the hub has looked at the chat: what is wrong with it is told as HTTP
+ * has it, by a status and an Error. What happens to an open session is told over the WebSocket.
  *
  * What is shown is pulled from the hub, as long as less than PENDING_BYTES waits to be written. A
  * client that does not read is therefore a place in the chat and little else, until the server
  * closes it. Who sends faster than it reads the answers is not read from until it has read them.
  *
- * When the chat cannot be shown, or not any longer, the client is told why, and the WebSocket is
- * closed with 4000 and the error's code: nobody but the client itself can mend a 4404.
+ * When the chat cannot be shown any longer, the client is told why, and the WebSocket is closed
+ * with 4000 and the error's code.
  */
 #include "clients/gateway/connect.h"
 
@@ -22,15 +28,19 @@
 #include "proto/codec.h"
 #include "proto/jsonpb.h"
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PENDING_BYTES ((size_t)64 * 1024)
 #define CLOSE_CODES 4000
+/* Of what a client sends. */
+#define FIELDS "client_id, subject, text"
 
 struct connection {
-    struct websocket *websocket;
+    struct exchange *exchange;   /* until the handshake is answered */
+    struct websocket *websocket; /* from then on */
     struct hub_watcher *watcher; /* NULL: the chat cannot be shown any more */
     struct send_queue *sends;
     struct access_lease lease;
@@ -74,6 +84,24 @@ static void leave(struct connection *connection)
     connection->watcher = NULL;
 }
 
+/* Nobody will call any more. */
+static void end(struct connection *connection)
+{
+    leave(connection);
+    access_lease_end(&connection->lease);
+    send_queue_close(connection->sends);
+    free(connection);
+}
+
+/* Instead of a WebSocket. */
+static void refuse_handshake(struct connection *connection, const struct hub_error *error)
+{
+    struct exchange *exchange = connection->exchange;
+
+    exchange_fail(exchange, error->code, error->id, "%s", error->detail);
+    end(connection);
+}
+
 static void give_up(struct connection *connection, const struct hub_error *error)
 {
     char reason[100];
@@ -85,17 +113,23 @@ static void give_up(struct connection *connection, const struct hub_error *error
     leave(connection);
 }
 
+/* The caller may follow the chat. -1 when nothing is left of the connection. */
+static int open_websocket(struct connection *connection);
+
 static void pump(void *data)
 {
     struct connection *connection = data;
     struct hub_item item;
 
     while (connection->watcher != NULL &&
-           websocket_pending(connection->websocket) < PENDING_BYTES) {
+           (connection->websocket == NULL ||
+            websocket_pending(connection->websocket) < PENDING_BYTES)) {
         switch (hub_take(connection->watcher, &item)) {
         case HUB_NOTHING:
             return;
         case HUB_STARTED:
+            if (open_websocket(connection) != 0)
+                return;
             break;
         case HUB_MESSAGE:
             websocket_send(connection->websocket, item.bytes);
@@ -104,8 +138,11 @@ static void pump(void *data)
             say_live(connection, item.head_seq);
             break;
         case HUB_FAILED:
-            give_up(connection, &item.error);
-            break;
+            if (connection->websocket == NULL)
+                refuse_handshake(connection, &item.error);
+            else
+                give_up(connection, &item.error);
+            return;
         }
     }
 }
@@ -183,19 +220,17 @@ static void on_sent(void *data, const char *client_id, const struct chat_call *c
     free(text);
 }
 
-static void refuse(struct connection *connection, const Chat__SendRequest *request,
+/* `client_id` is NULL or "" when the message has none. */
+static void refuse(struct connection *connection, const char *client_id,
                    const struct chat_error *error)
 {
     char id[64];
 
     snprintf(id, sizeof id, "chat.Send.%s", chat_error_reason(error->reason));
-    say_error(connection,
-              &(struct live_error){.code = chat_error_code(error->reason),
-                                   .id = id,
-                                   .detail = error->detail,
-                                   .client_id = request == NULL || request->client_id[0] == '\0'
-                                                    ? NULL
-                                                    : request->client_id});
+    say_error(connection, &(struct live_error){.code = chat_error_code(error->reason),
+                                               .id = id,
+                                               .detail = error->detail,
+                                               .client_id = client_id});
 }
 
 static int check_nul(const ProtobufCFieldDescriptor *field, struct chat_error *error)
@@ -219,8 +254,7 @@ static int check_fields(const Chat__SendRequest *request, struct chat_error *err
     if (field == NULL)
         return 0;
     return chat_error_set(error, CHAT_MALFORMED,
-                          "%s cannot be given: it is that of the connection; there are client_id, "
-                          "subject, text",
+                          "%s cannot be given: it is that of the connection; there are " FIELDS,
                           field);
 }
 
@@ -240,7 +274,7 @@ static void push(struct connection *connection, const Chat__SendRequest *request
                              SEND_QUEUE_MESSAGES_MAX, SEND_QUEUE_BYTES_MAX);
     else
         (void)chat_error_set(&error, CHAT_INTERNAL, "%s", chat_strerror(status));
-    refuse(connection, request, &error);
+    refuse(connection, request->client_id, &error);
 }
 
 /* A WebSocket is no way around the limits of requests. */
@@ -250,12 +284,10 @@ static bool may_send(struct connection *connection, const Chat__SendRequest *req
 
     if (access_lease_take(&connection->lease, detail, sizeof detail) == 0)
         return true;
-    say_error(connection,
-              &(struct live_error){.code = 429,
-                                   .id = "gateway.TooManyRequests",
-                                   .detail = detail,
-                                   .client_id =
-                                       request->client_id[0] == '\0' ? NULL : request->client_id});
+    say_error(connection, &(struct live_error){.code = 429,
+                                               .id = "gateway.TooManyRequests",
+                                               .detail = detail,
+                                               .client_id = request->client_id});
     return false;
 }
 
@@ -266,6 +298,34 @@ static struct arena *scratch(void)
     if (arena.limit_bytes == 0)
         arena_init(&arena, CODEC_ARENA_BYTES);
     return &arena;
+}
+
+/* Of an object that does not decode: the message that it was meant to be, as far as that can be
+ * seen, so that its sender knows which one failed; and which of its fields there are not. */
+static void refuse_undecoded(struct connection *connection, const char *text, size_t size,
+                             struct chat_error *error)
+{
+    static const char *const known[] = {"client_id", "clientId", "subject", "text"};
+    json_t *object = json_loadb(text, size, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
+    const json_t *client_id = json_object_get(object, "client_id");
+    const char *name;
+    json_t *value;
+
+    if (client_id == NULL)
+        client_id = json_object_get(object, "clientId");
+    json_object_foreach(object, name, value)
+    {
+        bool is_known = false;
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+            is_known = is_known || strcmp(name, known[i]) == 0;
+        if (!is_known) {
+            (void)chat_error_set(error, CHAT_MALFORMED,
+                                 "there is no field %.64s; there are " FIELDS, name);
+            break;
+        }
+    }
+    refuse(connection, json_string_value(client_id), error);
+    json_decref(object);
 }
 
 static void on_message(void *data, const char *text, size_t size)
@@ -279,11 +339,11 @@ static void on_message(void *data, const char *text, size_t size)
 
     if (jsonpb_decode(text, size, &chat__send_request__descriptor, arena, &decoded, &nul_field,
                       &error) != 0) {
-        refuse(connection, NULL, &error);
+        refuse_undecoded(connection, text, size, &error);
     } else {
         request = (Chat__SendRequest *)(void *)decoded;
         if (check_nul(nul_field, &error) != 0 || check_fields(request, &error) != 0)
-            refuse(connection, request, &error);
+            refuse(connection, request->client_id, &error);
         else if (may_send(connection, request))
             push(connection, request);
     }
@@ -294,27 +354,54 @@ static void on_message(void *data, const char *text, size_t size)
 
 static void on_closed(void *data)
 {
-    struct connection *connection = data;
+    end(data);
+}
 
-    leave(connection);
-    access_lease_end(&connection->lease);
-    send_queue_close(connection->sends);
-    free(connection);
+static int open_websocket(struct connection *connection)
+{
+    static const struct hub_error stopping = {503, "gateway.Stopping",
+                                              "the gateway is stopping; connect again"};
+    struct exchange *exchange = connection->exchange;
+
+    if (exchange_gateway(exchange)->draining) {
+        refuse_handshake(connection, &stopping);
+        return -1;
+    }
+    connection->exchange = NULL;
+    connection->websocket = websocket_accept(
+        exchange,
+        &(struct websocket_handlers){
+            .data = connection, .message = on_message, .drained = on_drained, .closed = on_closed});
+    if (connection->websocket != NULL)
+        return 0;
+    end(connection);
+    return -1;
+}
+
+/* The client left before it had an answer. */
+static void on_gone(void *data)
+{
+    end(data);
 }
 
 static void on_revoked(void *data)
 {
+    static const struct hub_error revoked = {401, "gateway.Unauthorized",
+                                             "the token does not count any more"};
     struct connection *connection = data;
 
-    websocket_close(connection->websocket, WEBSOCKET_POLICY, "the token does not count any more");
+    if (connection->websocket == NULL) {
+        refuse_handshake(connection, &revoked);
+        return;
+    }
+    websocket_close(connection->websocket, WEBSOCKET_POLICY, revoked.detail);
     leave(connection);
 }
 
-static int start(struct connection *connection, const struct exchange *exchange,
-                 const struct live_arguments *arguments)
+static int start(struct connection *connection, const struct live_arguments *arguments)
 {
-    const struct identity *identity = exchange_identity(exchange);
-    struct gateway *gateway = exchange_gateway(exchange);
+    const struct identity *identity = exchange_identity(connection->exchange);
+    struct gateway *gateway = exchange_gateway(connection->exchange);
     const struct send_queue_options sends = {.client = gateway->client,
                                              .namespace_name = identity->namespace_name,
                                              .acting_user = identity->user,
@@ -357,11 +444,9 @@ void connect_handle(struct exchange *exchange)
         free(connection);
         return;
     }
-    if (start(connection, exchange, &arguments) != 0)
+    connection->exchange = exchange;
+    if (start(connection, &arguments) != 0)
         abort();
-    connection->websocket = websocket_accept(
-        exchange,
-        &(struct websocket_handlers){
-            .data = connection, .message = on_message, .drained = on_drained, .closed = on_closed});
+    exchange_on_gone(exchange, on_gone, connection);
     pump(connection);
 }

@@ -122,8 +122,6 @@ static void fail(struct events *events, const struct hub_error *error)
     if (events->stream == NULL) {
         struct exchange *exchange = events->exchange;
         events->exchange = NULL;
-        if (error->code == 503 || error->code == 504)
-            exchange_add_field(exchange, "Retry-After", "1");
         exchange_fail(exchange, error->code, error->id, "%s", error->detail);
         end(events);
         return;
@@ -142,6 +140,8 @@ static bool has_room(const struct events *events)
 
 static void pump(void *data)
 {
+    static const struct hub_error stopping = {503, "gateway.Stopping",
+                                              "the gateway is stopping; connect again"};
     struct events *events = data;
     struct hub_item item;
 
@@ -150,6 +150,10 @@ static void pump(void *data)
         case HUB_NOTHING:
             return;
         case HUB_STARTED:
+            if (exchange_gateway(events->exchange)->draining) {
+                fail(events, &stopping);
+                return;
+            }
             start_stream(events, item.head_seq);
             break;
         case HUB_MESSAGE:

@@ -18,6 +18,7 @@
 /* Of a head without the fields of its own, in bytes: the longest there can be. */
 #define HEAD_BYTES_MAX 1024
 #define LOGGED_BYTES_MAX 200
+#define RETRY_AFTER "1" /* seconds */
 
 /* What goes with answers for programs. Pages have a policy of their own (web_files.c). */
 static const char api_fields[] =
@@ -96,24 +97,37 @@ static const char *join_values(struct exchange *exchange, size_t first, const ch
     return text_at(exchange, head->fields[first].value);
 }
 
-const char *exchange_header(const struct exchange *exchange, const char *name)
+/* How often there is that field, and the place of the first one. */
+static size_t find_header(const struct exchange *exchange, const char *name, size_t *first)
 {
     const struct http_head *head = &exchange->head;
     const char *input = exchange->connection->input.data;
-    size_t found = head->field_count;
     size_t count = 0;
 
     for (size_t i = 0; i < head->field_count; i++) {
-        if (!http_piece_is(input, head->fields[i].name, name))
-            continue;
-        if (count++ == 0)
-            found = i;
+        if (http_piece_is(input, head->fields[i].name, name) && count++ == 0)
+            *first = i;
     }
+    return count;
+}
+
+size_t exchange_header_count(const struct exchange *exchange, const char *name)
+{
+    size_t first;
+
+    return find_header(exchange, name, &first);
+}
+
+const char *exchange_header(const struct exchange *exchange, const char *name)
+{
+    size_t first = 0;
+    size_t count = find_header(exchange, name, &first);
+
     if (count == 0)
         return NULL;
     if (count == 1)
-        return text_at(exchange, head->fields[found].value);
-    return join_values(exchange->connection->exchange, found, name);
+        return text_at(exchange, exchange->head.fields[first].value);
+    return join_values(exchange->connection->exchange, first, name);
 }
 
 const char *exchange_body(const struct exchange *exchange, size_t *size)
@@ -447,6 +461,8 @@ void exchange_fail(struct exchange *exchange, int code, const char *id, const ch
     error.status = (char *)(uintptr_t)exchange_status_text(code);
     if (jsonpb_print(&error.base, &text) != 0)
         abort();
+    if (code == 503 || code == 504 || code == 507)
+        exchange_add_field(exchange, "Retry-After", RETRY_AFTER);
     exchange_reply(exchange, &(struct exchange_answer){.code = code,
                                                        .content_type = "application/json",
                                                        .body = text.data,

@@ -52,6 +52,8 @@ void exchange_each_argument(const struct exchange *exchange,
  * characters but tabs, and may be no UTF-8.
  */
 const char *exchange_header(const struct exchange *exchange, const char *name);
+/* How often it is given. */
+size_t exchange_header_count(const struct exchange *exchange, const char *name);
 /* NULL and 0 when there is none. */
 const char *exchange_body(const struct exchange *exchange, size_t *size);
 /* The client's address without its port, as text: that of the connection, or what a trusted proxy
@@ -81,7 +83,8 @@ void exchange_reply(struct exchange *exchange, const struct exchange_answer *ans
 /*
  * Answers with an Error as JSON, with its code as the status. `id` is "chat.Send.TooLarge" or
  * "gateway.Unauthorized": who refuses, and why. The detail says what is wrong and what would be
- * right; control characters in it become '?', and it is cut to 255 bytes.
+ * right; control characters in it become '?', and it is cut to 255 bytes. What is likely to pass
+ * (503, 504, 507) has Retry-After by itself; with 429 the caller says when.
  */
 void exchange_fail(struct exchange *exchange, int code, const char *id, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

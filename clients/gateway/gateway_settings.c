@@ -142,8 +142,8 @@ static size_t fill_limit_table(struct gateway_settings *s, struct option *table)
         option_number(
             "max-connections-per-address", "CHAT_MAX_CONNECTIONS_PER_ADDRESS",
             &s->max_connections_per_address, 1, 1000000,
-            "Most connections at once of one address, unless it is a trusted proxy or the "
-            "machine's own; past it they get 429."),
+            "Most connections at once of one address, or of a /64 of IPv6, unless it is a trusted "
+            "proxy or the machine's own; past it they get 429."),
         {.name = "limit-loopback",
          .environment = "CHAT_LIMIT_LOOPBACK",
          .kind = OPTION_FLAG,

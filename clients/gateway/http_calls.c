@@ -13,7 +13,7 @@
 
 #include "base/uuid.h"
 #include "clients/gateway/gateway.h"
-#include "clients/gateway/http_head.h"
+#include "clients/gateway/prefer.h"
 #include "proto/check.h"
 #include "proto/codec.h"
 #include "proto/jsonpb.h"
@@ -91,11 +91,9 @@ static void fail_unanswered(struct http_call *call)
         exchange_fail(call->exchange, 502, "gateway.BrokerDenied", "%s", c->detail);
         break;
     case CHAT_ECANCELED:
-        exchange_add_field(call->exchange, "Retry-After", "1");
         exchange_fail(call->exchange, 503, "gateway.Stopping", "the gateway stops%s", again);
         break;
     default:
-        exchange_add_field(call->exchange, "Retry-After", "1");
         exchange_fail(call->exchange, 504, "gateway.Timeout", "%s%s", c->detail, again);
         break;
     }
@@ -109,8 +107,6 @@ static void fail_call(struct http_call *call)
         fail_unanswered(call);
         return;
     }
-    if (c->code == 503 || c->code == 507)
-        exchange_add_field(call->exchange, "Retry-After", "1");
     exchange_fail(call->exchange, c->code, c->error, "%s", c->detail);
 }
 
@@ -242,12 +238,11 @@ void http_calls_new(struct exchange *exchange)
     arena_reset(arena);
 }
 
-/* Prefer: return=minimal (RFC 7240). */
 static bool prefers_minimal(const struct exchange *exchange)
 {
     const char *prefer = exchange_header(exchange, "prefer");
 
-    return prefer != NULL && http_list_has(prefer, strlen(prefer), "return=minimal");
+    return prefer != NULL && prefer_is_minimal(prefer);
 }
 
 /* The header Idempotency-Key is the client_id of a body that has none; in quotes, as its draft
@@ -258,6 +253,10 @@ static int take_key(const struct exchange *exchange, struct chat_send_options *o
     const char *key = exchange_header(exchange, "idempotency-key");
     struct check_text text = {.what = "Idempotency-Key", .data = key};
 
+    if (exchange_header_count(exchange, "idempotency-key") > 1)
+        return chat_error_set(error, CHAT_INVALID_CLIENT_ID,
+                              "Idempotency-Key is given twice: give it once, or none and a "
+                              "client_id in the body");
     if (key == NULL || options->client_id[0] != '\0')
         return 0;
     text.size = strlen(key);

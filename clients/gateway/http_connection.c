@@ -437,6 +437,9 @@ void http_connection_trim(struct http_connection *connection)
         return;
     drop_exchange(connection);
     connection->input = (struct byte_buffer){0};
+    if (connection->paused)
+        transport_resume(&connection->transport);
+    connection->paused = false;
     /* A client may send its first frames right behind the handshake. */
     if (connection->websocket != NULL && early.size > end)
         websocket_read(connection->websocket, early.data + end, early.size - end);
@@ -444,6 +447,10 @@ void http_connection_trim(struct http_connection *connection)
         websocket_read(connection->websocket, connection->ahead.data, connection->ahead.size);
     byte_buffer_free(&connection->ahead);
     byte_buffer_free(&early);
+    /* Who listens to one of these has left when its output ends, and may have done so before. */
+    if (connection->input_ended &&
+        (connection->state == CONNECTION_STREAM || connection->state == CONNECTION_WEBSOCKET))
+        http_connection_close(connection);
 }
 
 /* A handler calls this, and its exchange is over; the memory goes when the handler has returned. */
@@ -483,7 +490,10 @@ static void on_read(void *data, const char *bytes, size_t size)
         }
         break;
     case CONNECTION_WEBSOCKET:
-        websocket_read(connection->websocket, bytes, size);
+        if (connection->exchange != NULL)
+            http_connection_trim(connection);
+        if (connection->state == CONNECTION_WEBSOCKET)
+            websocket_read(connection->websocket, bytes, size);
         break;
     case CONNECTION_STREAM:
     case CONNECTION_LINGERING:
@@ -510,6 +520,9 @@ static void on_drained(void *data)
 {
     struct http_connection *connection = data;
 
+    if (connection->exchange != NULL &&
+        (connection->state == CONNECTION_STREAM || connection->state == CONNECTION_WEBSOCKET))
+        http_connection_trim(connection);
     if (connection->state == CONNECTION_IDLE && connection->paused) {
         connection->paused = false;
         transport_resume(&connection->transport);

@@ -11,6 +11,7 @@
 #include "clients/gateway/http_chunks.h"
 #include "clients/gateway/http_head.h"
 #include "clients/gateway/http_server.h"
+#include "clients/gateway/rate_limit.h"
 #include "clients/gateway/routes.h"
 #include "clients/gateway/transport.h"
 
@@ -87,6 +88,8 @@ struct http_connection {
     struct http_stream stream;
     struct websocket *websocket;
     char address[ADDRESS_TEXT_BYTES];
+    uint8_t address_key[RATE_LIMIT_KEY_BYTES]; /* when it is counted for its address */
+    bool is_counted;
     bool is_tls;
     bool is_stream; /* it has been, since its exchange was answered by one */
     bool input_ended;
@@ -134,7 +137,7 @@ void exchange_lost(struct exchange *exchange);
 
 /* ---- websocket.c ---- */
 
-/* Whether the request is a handshake as it must be; refuses it otherwise and returns -1. */
+/* Refuses a handshake that is not as it must be, and returns -1. 0 also when it is none. */
 int websocket_check(struct exchange *exchange);
 void websocket_read(struct websocket *websocket, const char *bytes, size_t size);
 void websocket_drained(struct websocket *websocket);

@@ -5,6 +5,7 @@
 #include "clients/gateway/http_connection.h"
 
 #include "base/log.h"
+#include "clients/gateway/rate_limit.h"
 #include "clients/gateway/tls.h"
 #include "clients/gateway/websocket.h"
 #include <stdio.h>
@@ -29,6 +30,7 @@ struct http_server {
     size_t listener_count;
     size_t handles; /* that are not closed yet */
     struct tls_context *tls;
+    struct rate_limit *addresses; /* what each has open */
     struct http_connection *connections;
     struct http_connection *next; /* of the walk that is going on */
     struct http_server_counts counts;
@@ -92,16 +94,6 @@ int http_server_tls(struct http_server *server, struct tls_session **session)
     return *session == NULL ? -1 : 0;
 }
 
-/* Looks at all of them, which is some 10 microseconds for ten thousand, once a connection. */
-static uint64_t count_of_address(const struct http_server *server, const char *address)
-{
-    uint64_t count = 0;
-
-    for (const struct http_connection *c = server->connections; c != NULL; c = c->next)
-        count += strcmp(c->address, address) == 0;
-    return count;
-}
-
 /* Of those who come from there others are behind it: what one address may have is no measure. */
 static bool is_exempt(const struct http_server *server, const char *address)
 {
@@ -115,6 +107,18 @@ static bool is_exempt(const struct http_server *server, const char *address)
             return true;
     }
     return false;
+}
+
+/* Counts it for its address: false when that has too many. Those who cannot be counted any more are
+ * too many in all. */
+static bool hold_for_address(struct http_server *server, struct http_connection *connection)
+{
+    if (is_exempt(server, connection->address))
+        return true;
+    rate_limit_address_key(connection->address, connection->address_key);
+    connection->is_counted =
+        rate_limit_hold(server->addresses, connection->address_key, uv_now(server->gateway->loop));
+    return connection->is_counted;
 }
 
 #define REFUSAL(status, size, body)                                                                \
@@ -139,8 +143,7 @@ int http_server_add(struct http_server *server, struct http_connection *connecti
 
     if (server->counts.connections >= settings->max_connections)
         reason = too_many;
-    else if (!is_exempt(server, connection->address) &&
-             count_of_address(server, connection->address) >= settings->max_connections_per_address)
+    else if (!hold_for_address(server, connection))
         reason = too_many_of_address;
     connection->next = server->connections;
     if (server->connections != NULL)
@@ -174,6 +177,8 @@ void http_server_remove(struct http_server *server, struct http_connection *conn
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     server->counts.connections--;
+    if (connection->is_counted)
+        rate_limit_release(server->addresses, connection->address_key);
     check_drained(server);
 }
 
@@ -253,6 +258,7 @@ static void on_handle_gone(void *data)
     if (--server->handles > 0)
         return;
     tls_context_destroy(server->tls);
+    rate_limit_free(server->addresses);
     free(server->listeners);
     free(server);
 }
@@ -334,7 +340,11 @@ struct http_server *http_server_start(struct gateway *gateway)
         abort();
     server->gateway = gateway;
     server->listeners = calloc(gateway->settings->listen.count, sizeof *server->listeners);
-    if (server->listeners == NULL)
+    server->addresses = rate_limit_create(
+        &(struct rate_limit_settings){.held = gateway->settings->max_connections_per_address,
+                                      .burst = 1,
+                                      .keys = (size_t)gateway->settings->max_connections});
+    if (server->listeners == NULL || server->addresses == NULL)
         abort();
     transport_pool_start(&server->pool, gateway->loop);
     server->handles = 2; /* the pool's and the timer */

@@ -24,7 +24,7 @@ static json_t *error_object(const struct live_error *error)
     (void)chat_error_set(&safe, CHAT_INTERNAL, "%s", error->detail);
     object = json_pack("{s:s,s:i,s:s,s:s}", "id", error->id, "code", error->code, "detail",
                        safe.detail, "status", exchange_status_text(error->code));
-    if (object != NULL && error->client_id != NULL)
+    if (object != NULL && error->client_id != NULL && error->client_id[0] != '\0')
         json_object_set_new(object, "client_id", json_string(error->client_id));
     return object;
 }

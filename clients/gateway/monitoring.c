@@ -188,7 +188,6 @@ static void answer_ready(struct probe *probe, struct exchange *exchange)
                                                            .body_size = sizeof body - 1});
         return;
     }
-    exchange_add_field(exchange, "Retry-After", "1");
     exchange_fail(exchange, 503, "gateway.NotReady", "%s",
                   probe->status != CHAT_OK ? probe->detail
                                            : "the broker is there, and no chatd answers on it");

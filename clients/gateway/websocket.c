@@ -56,16 +56,19 @@ static int refuse(struct exchange *exchange, int code, const char *detail)
     return -1;
 }
 
+static bool is_handshake(const struct exchange *exchange)
+{
+    return exchange->head.upgrade_websocket && !exchange->is_head;
+}
+
 int websocket_check(struct exchange *exchange)
 {
     const char *version = exchange_header(exchange, "sec-websocket-version");
     const char *key = exchange_header(exchange, "sec-websocket-key");
     unsigned char decoded[KEY_BYTES];
 
-    if (!exchange->head.upgrade_websocket || exchange->is_head) {
-        exchange_add_field(exchange, "Upgrade", "websocket");
-        return refuse(exchange, 426, "this path is for WebSockets: connect to it with one");
-    }
+    if (!is_handshake(exchange))
+        return 0;
     if (exchange->head.body != HTTP_BODY_NONE)
         return refuse(exchange, 400, "a WebSocket handshake has no body");
     if (version == NULL || strcmp(version, "13") != 0) {
@@ -320,8 +323,11 @@ struct websocket *websocket_accept(struct exchange *exchange,
     const struct gateway_settings *settings = exchange_gateway(exchange)->settings;
     struct websocket *websocket;
 
-    if ((exchange->route->flags & ROUTE_WEBSOCKET) == 0 && websocket_check(exchange) != 0)
+    if (!is_handshake(exchange)) {
+        exchange_add_field(exchange, "Upgrade", "websocket");
+        (void)refuse(exchange, 426, "this path is for WebSockets: connect to it with one");
         return NULL;
+    }
     websocket = calloc(1, sizeof *websocket);
     if (websocket == NULL)
         abort();

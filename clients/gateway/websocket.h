@@ -40,10 +40,11 @@ struct websocket_handlers {
 };
 
 /*
- * Ends the exchange, whose request must be a WebSocket handshake: with 101 and a websocket, or,
- * when the handshake is not as it must be, with an error and NULL. No callback comes in the latter
- * case. Routes with ROUTE_WEBSOCKET are called with good handshakes only, and then it does not
- * return NULL.
+ * Ends the exchange, of a route with ROUTE_WEBSOCKET: with 101 and a websocket, or with 426 and
+ * NULL when the request is no handshake; no callback comes in the latter case. Handshakes that are
+ * not as they must be were refused before the route's handler was called; what is no handshake at
+ * all is not, so that a page, which a browser does not tell why a WebSocket was refused, can ask
+ * the same by a call: 426 means that nothing else is wrong.
  */
 struct websocket *websocket_accept(struct exchange *exchange,
                                    const struct websocket_handlers *handlers);

@@ -181,7 +181,7 @@ describe('the page for everybody', () => {
     await page.reload();
     assert.ok(await brightness() > 200, 'remembered');
     assert.equal(await toggle.getAttribute('aria-pressed'), 'false');
-    await page.goto(new URL('status', stage.gateway.url).href);
+    await page.goto(new URL('status', stage.gateway.url('/')).href);
     assert.ok(await brightness() > 200, 'on the other page, too');
   });
 
@@ -202,7 +202,7 @@ describe('the page for everybody', () => {
     assert.equal(elsewhere, 'refused');
     await eventually('the browser reports that, too', () => ada.complaints.length > 0);
     assert.match(ada.complaints.splice(0).join('\n'), /connect-src/);
-    const { headers } = await ada.page.goto(stage.gateway.url).then(async (response) => ({ headers: await response.allHeaders() }));
+    const { headers } = await ada.page.goto(stage.gateway.url('/')).then(async (response) => ({ headers: await response.allHeaders() }));
     for (const rule of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"]) {
       assert.ok(headers['content-security-policy'].includes(rule), rule);
     }

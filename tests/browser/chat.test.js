@@ -103,6 +103,27 @@ describe('the chat page', () => {
     assert.deepEqual(texts, [`${ada.name}: written without a gateway`, `${ada.name}: and one more`]);
   });
 
+  it('says why it waits while the service is away, and goes on when that is back', async () => {
+    const own = await Stage.start({ gatewayArguments: ['--timeout-ms', '1000'] });
+    try {
+      const ada = await own.person('Ada');
+      await ada.startChat('Barry');
+      await ada.say('before');
+      await ada.sees('before');
+      await own.world.chatd.kill();
+      await own.gateway.kill();
+      await ada.say('written without a service');
+      await own.gateway.start();
+      await ada.page.getByText(/Connection lost\..*service.*Reconnecting/).waitFor();
+      await own.world.chatd.start();
+      await ada.sees('written without a service');
+      await ada.outboxIs([]);
+      assert.deepEqual(await ada.seqs(), [1, 2]);
+    } finally {
+      await own.close();
+    }
+  });
+
   // A person whose WebSocket goes through `between(page side, gateway side)`.
   async function withRoute(between) {
     const ada = await stage.person(`Ada ${randomUUID()}`, { between });

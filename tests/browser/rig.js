@@ -7,11 +7,9 @@
 // does not close while anything of that is there. Nothing sleeps for a fixed time.
 
 const assert = require('node:assert/strict');
-const path = require('node:path');
 const { chromium } = require('playwright-core');
-const {
-  BIN, Program, World, cleanEnvironment, eventually, parseLogLine,
-} = require('../integration/harness');
+const { Gateway } = require('../integration/gateway');
+const { World, eventually } = require('../integration/harness');
 
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 const ARGUMENTS = [
@@ -26,39 +24,6 @@ const PHONE = {
   viewport: { width: 360, height: 640 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true,
 };
 
-class Gateway {
-  constructor(brokerUrl, args = []) {
-    this.brokerUrl = brokerUrl;
-    this.args = args;
-    this.port = 0;
-  }
-
-  get url() {
-    return `http://127.0.0.1:${this.port}/`;
-  }
-
-  // On the port that it had, if it ran before.
-  async start() {
-    const args = ['--nats-url', this.brokerUrl, '--listen', `127.0.0.1:${this.port}`, ...this.args];
-    this.program = new Program('chat-gateway', path.join(BIN, 'chat-gateway'), args, {
-      env: cleanEnvironment(),
-    });
-    const ready = await this.program.waitForLine('ready', (line) => {
-      const fields = parseLogLine(line);
-      return fields?.event === 'ready' && fields;
-    });
-    this.port = Number(ready.port);
-  }
-
-  async kill() {
-    await this.program.stop('SIGKILL');
-  }
-
-  async close() {
-    if (this.program?.running) await this.program.stop('SIGKILL');
-  }
-}
-
 class Stage {
   people = [];
 
@@ -66,8 +31,7 @@ class Stage {
     const stage = new Stage();
     try {
       stage.world = await World.start();
-      stage.gateway = new Gateway(stage.world.broker.url, gatewayArguments);
-      await stage.gateway.start();
+      stage.gateway = await Gateway.start(stage.world.broker.url, gatewayArguments);
       stage.chat = await stage.world.client();
       stage.browser = await chromium.launch({
         executablePath: CHROMIUM, args: ARGUMENTS, timeout: PATIENCE_MS * 2,
@@ -82,7 +46,7 @@ class Stage {
   // Somebody with a browser, at the address; the start by default. `between(page side, gateway side)`
   // gets each WebSocket.
   async person(name, { options = {}, at = '', between } = {}) {
-    const person = new Person(name, this.gateway.url);
+    const person = new Person(name, this.gateway.url('/'));
     this.people.push(person);
     await person.arrive(this.browser, { options: { ...DESKTOP, ...options }, at, between });
     return person;
@@ -107,7 +71,7 @@ class Stage {
 
   async abandon() {
     await this.browser?.close();
-    await this.gateway?.close();
+    if (this.gateway?.program.running) await this.gateway.kill();
     await this.world?.close();
   }
 }
@@ -226,4 +190,4 @@ class Person {
   }
 }
 
-module.exports = { DESKTOP, Gateway, PATIENCE_MS, PHONE, Person, Stage };
+module.exports = { DESKTOP, PATIENCE_MS, PHONE, Person, Stage };

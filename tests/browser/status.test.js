@@ -19,7 +19,7 @@ describe('the status page', () => {
   // Requests through the gateway, over and over, until told to stop.
   function traffic() {
     let stopped = false;
-    const call = (method, body) => fetch(new URL(`chat/${method}`, stage.gateway.url), {
+    const call = (method, body) => fetch(new URL(`chat/${method}`, stage.gateway.url('/')), {
       method: 'POST', body: JSON.stringify(body),
     }).then((response) => response.json());
     const done = (async () => {

@@ -8,7 +8,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const { test } = require('node:test');
 const { World } = require('../integration/harness');
-const { Gateway } = require('../integration/live');
+const { Gateway } = require('../integration/gateway');
 const { Raw } = require('../integration/raw');
 
 const SECONDS = Number(process.env.FUZZ_SECONDS || 5);
@@ -120,7 +120,7 @@ test(`the gateway's edge for ${SECONDS} s, FUZZ_SEED=${SEED}`, { timeout: (SECON
   // What was freed does not count as growth.
   process.env.ASAN_OPTIONS = `${process.env.ASAN_OPTIONS || ''}:quarantine_size_mb=8:thread_local_quarantine_size_kb=64`;
   const world = await World.start();
-  const gateway = await Gateway.start(world, ['--head-timeout-ms', '2000', '--body-timeout-ms', '2000']);
+  const gateway = await Gateway.start(world.broker.url, ['--head-timeout-ms', '2000', '--body-timeout-ms', '2000']);
   const { pid } = gateway.program.child;
   const good = async () => {
     const response = await fetch(gateway.url('/chat/New'), { method: 'POST', body: '{"user_ids":["good"]}' });

@@ -8,7 +8,7 @@ const path = require('node:path');
 const { execFile } = require('node:child_process');
 const { after, before, describe, test } = require('node:test');
 const { BIN, World, cleanEnvironment } = require('./harness');
-const { Gateway } = require('./live');
+const { Gateway } = require('./gateway');
 
 function bench(...args) {
   return new Promise((resolve) => {
@@ -24,7 +24,7 @@ describe('chat-bench and the gateway', { timeout: 120000 }, () => {
   let client;
   before(async () => {
     world = await World.start();
-    gateway = await Gateway.start(world);
+    gateway = await Gateway.start(world.broker.url);
     client = await world.client();
   });
   after(async () => {

@@ -14,26 +14,30 @@ const { BIN, Program, ROOT, cleanEnvironment, eventually, parseLogLine, within }
 const DESCRIPTION = JSON.parse(fs.readFileSync(path.join(ROOT, 'clients', 'gateway', 'openapi.json'), 'utf8'));
 
 class Gateway {
-  constructor(url, args = [], environment = {}) {
-    Object.assign(this, { natsUrl: url, args, environment });
+  constructor(natsUrl, args = [], environment = {}) {
+    Object.assign(this, { natsUrl, args, environment, port: 0 });
   }
 
-  static async start(url, args, environment) {
-    const gateway = new Gateway(url, args, environment);
-    gateway.spawn();
-    await gateway.ready();
+  static async start(natsUrl, args, environment) {
+    const gateway = new Gateway(natsUrl, args, environment);
+    await gateway.start();
     return gateway;
+  }
+
+  // On the port that it had before, when it is not the first time.
+  async start() {
+    this.spawn();
+    this.port = Number((await this.event('ready')).port);
   }
 
   spawn() {
     this.program = new Program('chat-gateway', path.join(BIN, 'chat-gateway'), [
-      '--nats-url', this.natsUrl, '--listen', '127.0.0.1:0', ...this.args,
+      '--nats-url', this.natsUrl, '--listen', `127.0.0.1:${this.port}`, ...this.args,
     ], { env: cleanEnvironment(this.environment) });
   }
 
-  async ready() {
-    this.port = Number((await this.event('ready')).port);
-    this.base = `http://127.0.0.1:${this.port}`;
+  url(target, scheme = 'http') {
+    return `${scheme}://127.0.0.1:${this.port}${target}`;
   }
 
   // The fields of the first log line with this event, of those that came after `from` lines.
@@ -52,6 +56,11 @@ class Gateway {
     return this.event(event, from);
   }
 
+  async kill() {
+    await this.program.stop('SIGKILL');
+  }
+
+  // Whatever is no log line comes from a sanitizer, an assertion or a library that prints.
   async stop() {
     const { code, signal } = await this.program.stop('SIGTERM');
     assert.deepEqual({ code, signal }, { code: 0, signal: null }, this.program.tail());
@@ -60,7 +69,7 @@ class Gateway {
 
   // The answer to a handshake that is refused, or the open WebSocket.
   connect(query, headers = {}) {
-    const socket = new WebSocket(`ws://127.0.0.1:${this.port}/chat/Connect?${new URLSearchParams(query)}`, { headers });
+    const socket = new WebSocket(this.url(`/chat/Connect?${new URLSearchParams(query)}`, 'ws'), { headers });
     // Frames may come with the very bytes that open it.
     socket.frames = [];
     socket.on('message', (data) => socket.frames.push(JSON.parse(data)));
@@ -73,8 +82,10 @@ class Gateway {
         response.on('data', (chunk) => chunks.push(chunk));
         response.on('end', () => {
           const body = JSON.parse(Buffer.concat(chunks).toString());
-          assertError('/chat/Connect', 'get', response.statusCode, body);
-          resolve({ status: response.statusCode, body, headers: new Headers(response.headers) });
+          const headers = new Headers(response.headers);
+          assert.ok(response.statusCode >= 400, `${response.statusCode}`);
+          check('/chat/Connect', 'get', { status: response.statusCode, headers, body });
+          resolve({ status: response.statusCode, body, headers });
         });
       });
     });
@@ -83,7 +94,7 @@ class Gateway {
 
   // { status, headers, body }, checked against the description; with `text` as it came.
   async call(method, target, { body, headers = {}, bearer, signal } = {}) {
-    const response = await fetch(this.base + target, {
+    const response = await fetch(this.url(target), {
       method,
       headers: { ...headers, ...(bearer && { authorization: `Bearer ${bearer}` }) },
       body: body === undefined || typeof body === 'string' ? body : JSON.stringify(body),
@@ -94,8 +105,9 @@ class Gateway {
     if (type.startsWith('text/event-stream')) return { status: response.status, headers: response.headers, response };
     const text = await response.text();
     const parsed = type.startsWith('application/json') ? JSON.parse(text) : undefined;
-    check(where, method.toLowerCase(), response.status, parsed, body);
-    return { status: response.status, headers: response.headers, text, body: parsed };
+    const answer = { status: response.status, headers: response.headers, text, body: parsed };
+    check(where, method.toLowerCase(), answer, body);
+    return answer;
   }
 
   post(name, body, bearer, headers) {
@@ -118,26 +130,25 @@ function assertValid(where, value) {
 }
 
 // An answer must be one that is described; a request that was accepted must have been one, too.
-function check(where, method, status, answer, request) {
+function check(where, method, { status, headers, body }, request) {
   const operation = DESCRIPTION.paths[where]?.[method];
   if (!operation) {
-    if (status !== 200) assertValid('components/schemas/Error', answer);
+    if (status !== 200) assertValid('components/schemas/Error', body);
     return;
   }
   const described = operation.responses[status];
-  assert.ok(described, `${method} ${where} answers ${status}, which is not described: ${JSON.stringify(answer)}`);
-  if (answer !== undefined) {
+  assert.ok(described, `${method} ${where} answers ${status}, which is not described: ${JSON.stringify(body)}`);
+  const response = described.$ref ? DESCRIPTION.components.responses[described.$ref.split('/').pop()] : described;
+  for (const name of Object.keys(response.headers ?? {})) {
+    assert.ok(headers.has(name), `${method} ${where} answers ${status} without ${name}`);
+  }
+  if (body !== undefined) {
     const place = described.$ref ? described.$ref.slice(2) : pointer('paths', where, method, 'responses', String(status));
-    assertValid(`${place}/content/application~1json/schema`, answer);
+    assertValid(`${place}/content/application~1json/schema`, body);
   }
   if (status === 200 && operation.requestBody && typeof request === 'object') {
     assertValid(`${pointer('paths', where, method)}/requestBody/content/application~1json/schema`, request);
   }
-}
-
-function assertError(where, method, status, answer) {
-  assert.ok(status >= 400, `${status}`);
-  check(where, method, status, answer);
 }
 
 /* Tokens. */

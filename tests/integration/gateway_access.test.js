@@ -130,12 +130,8 @@ describe('tokens of a file', () => {
       const events = await gateway.call('GET', `/chat/Events?${new URLSearchParams(query)}`, { headers });
       if (events.response) await events.response.body.cancel();
       const connect = await gateway.connect({ ...query, from_seq: 1 }, headers);
-      if (!connect.socket) return [events.status, connect.status, events.body?.id, connect.body.id];
-      // A WebSocket that may be opened says what is wrong with the chat over it.
-      const { error } = await eventually('a first frame', () => connect.socket.frames[0]);
-      if (error) assert.equal(await within(connect.socket.ended, 'the end'), 4000 + error.code);
-      connect.socket.terminate();
-      return [events.status, error ? error.code : 101, events.body?.id, error?.id];
+      connect.socket?.terminate();
+      return [events.status, connect.status, events.body?.id, connect.body?.id];
     };
     assert.deepEqual(await ask({ chat_id: chatId }), [401, 401, 'gateway.Unauthorized', 'gateway.Unauthorized']);
     assert.deepEqual(await ask({ chat_id: chatId, access_token: token('nobody') }),
@@ -348,7 +344,7 @@ describe('without tokens', () => {
         assert.equal(await named(host, `http://${host}`), 200, host);
       }
       assert.equal((await from(listed)).status, 200);
-      assert.equal((await from(open.base)).status, 200);
+      assert.equal((await from(open.url(""))).status, 200);
       assert.equal((await open.post('New', { user_ids: ['John'] })).status, 200);
     } finally {
       await open.stop();

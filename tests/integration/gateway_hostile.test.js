@@ -8,7 +8,7 @@ const { after, afterEach, before, describe, test } = require('node:test');
 const fs = require('node:fs');
 const net = require('node:net');
 const { World, eventually } = require('./harness');
-const { Gateway } = require('./live');
+const { Gateway } = require('./gateway');
 const { Raw } = require('./raw');
 
 const HOST = 'Host: chat.example\r\n';
@@ -24,7 +24,7 @@ describe('hostile clients', () => {
 
   before(async () => {
     world = await World.start();
-    gateway = await Gateway.start(world, [
+    gateway = await Gateway.start(world.broker.url, [
       '--head-timeout-ms', '1500', '--body-timeout-ms', '1500', '--idle-timeout-ms', '60000',
       '--max-connections-per-address', '40', '--limit-loopback', '--max-message-bytes', '4096', '--ping-interval-ms', '700',
       '--cors-origin', 'https://chat.example',
@@ -261,11 +261,12 @@ describe('hostile clients', () => {
     const value = 'return=minimal';
     const twice = (name) => `${name}: ${value}\r\n`.repeat(2);
     const body = JSON.stringify({ chat_id: chatId, user_id: 'a', text: 'twice' });
-    const sent = send(`POST /chat/Send HTTP/1.1\r\n${HOST}${twice('Prefer')}${twice('Idempotency-Key')}`
+    const sent = send(`POST /chat/Send HTTP/1.1\r\n${HOST}${twice('Prefer')}${twice('Origin')}`
       + `Content-Length: ${body.length}\r\n\r\n${body}`);
-    assert.equal((await sent.untilAnswers(1))[0].code, 200);
-    const newest = await (await fetch(gateway.url(`/chat/History?chat_id=${chatId}&limit=1`))).json();
-    assert.equal(newest.messages[0].client_id, `${value}, ${value}`);
+    const [answer] = await sent.untilAnswers(1);
+    assert.deepEqual([answer.code, JSON.parse(answer.body).id], [403, 'gateway.ForeignOrigin']);
+    const preferred = send(`POST /chat/Send HTTP/1.1\r\n${HOST}${twice('Prefer')}Content-Length: ${body.length}\r\n\r\n${body}`);
+    assert.equal((await preferred.untilAnswers(1))[0].body, '{}');
     const blank = send(`${GET}Prefer:\r\nPrefer:\r\nUser-Agent:\r\nUser-Agent:\r\n\r\n`);
     assert.equal((await blank.untilAnswers(1))[0].code, 200);
     const none = send(upgrade(twice('Sec-WebSocket-Version') + twice('Sec-WebSocket-Key')));

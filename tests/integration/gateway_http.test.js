@@ -5,8 +5,10 @@ const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
 const { after, before, describe, test } = require('node:test');
 const { promisify } = require('node:util');
+const nats = require('nats');
+const { ErrorType, encode } = require('./client');
 const { World, eventually, parseLogLine } = require('./harness');
-const { Gateway } = require('./live');
+const { Gateway } = require('./gateway');
 const { Raw } = require('./raw');
 
 const run = promisify(execFile);
@@ -20,7 +22,7 @@ describe('calls over HTTP', () => {
 
   before(async () => {
     world = await World.start();
-    gateway = await Gateway.start(world, ['--cors-origin', ORIGIN, '--timeout-ms', '4000',
+    gateway = await Gateway.start(world.broker.url, ['--cors-origin', ORIGIN, '--timeout-ms', '4000',
       '--trusted-proxies', '127.0.0.1', '--head-timeout-ms', '20000']);
     client = await world.client();
   });
@@ -148,14 +150,32 @@ describe('calls over HTTP', () => {
     assert.equal((await send('k-1', { client_id: 'own' })).json.message.client_id, 'own');
     await refused(400, 'chat.Send.InvalidClientID', /Idempotency-Key/, '/chat/Send',
       { body, headers: { 'idempotency-key': 'x'.repeat(129) } });
+    // Two keys, even the same ones, are not one.
+    const bytes = JSON.stringify({ ...body, text: 'twice' });
+    for (const keys of ['k-2\r\nIdempotency-Key: k-2', 'k-2\r\nIdempotency-Key: k-3']) {
+      const raw = Raw.open(gateway.port).write(`POST /chat/Send HTTP/1.1\r\nHost: a\r\nIdempotency-Key: ${keys}\r\n`
+        + `Content-Length: ${bytes.length}\r\n\r\n${bytes}`);
+      const [answer] = await raw.untilAnswers(1);
+      await raw.close();
+      const error = JSON.parse(answer.body);
+      assert.deepEqual([answer.code, error.id], [400, 'chat.Send.InvalidClientID']);
+      assert.match(error.detail, /^Idempotency-Key is given twice/);
+    }
+    const { json } = await call(`/chat/History?chat_id=${chatId}`);
+    assert.deepEqual(json.messages.map((message) => message.client_id), ['k-1', 'own']);
   });
 
   test('Prefer: return=minimal leaves out what the sender knows', async () => {
     const chatId = await newChat('minimal');
     const headers = { prefer: 'respond-async, return=minimal' };
-    const answer = await call('/chat/Send', { body: { chat_id: chatId, user_id: 'a', text: 'x' }, headers });
-    assert.deepEqual([answer.code, answer.text], [200, '{}']);
-    assert.equal(answer.headers.get('preference-applied'), 'return=minimal');
+    for (const prefer of [headers.prefer, 'return="minimal"', 'wait=10, return = minimal; a="b, c"']) {
+      const answer = await call('/chat/Send', { body: { chat_id: chatId, user_id: 'a', text: 'x' }, headers: { prefer } });
+      assert.deepEqual([answer.code, answer.text], [200, '{}'], prefer);
+      assert.equal(answer.headers.get('preference-applied'), 'return=minimal');
+    }
+    const all = await call('/chat/Send', { body: { chat_id: chatId, user_id: 'a', text: 'x' }, headers: { prefer: 'return=representation, return=minimal' } });
+    assert.equal(all.json.message.text, 'x');
+    assert.equal(all.headers.get('preference-applied'), null);
     await refused(400, 'chat.Send.MissingText', /text/, '/chat/Send', { body: { chat_id: chatId, user_id: 'a' }, headers });
   });
 
@@ -289,12 +309,63 @@ describe('calls over HTTP', () => {
   });
 });
 
+describe('what the service refuses for now', () => {
+  let world;
+  let gateway;
+  let attempts;
+
+  // In the service's place, with one answer to all.
+  before(async () => {
+    world = await World.start({ chatd: false });
+    const { connection } = await world.client();
+    for (const subject of ['chat.*', 'chat.*.default']) {
+      connection.subscribe(subject, {
+        callback(_, message) {
+          const [, method] = message.subject.split('.');
+          const { code, reason } = attempts;
+          attempts.seen.push(method);
+          const headers = nats.headers();
+          headers.set('Nats-Service-Error-Code', String(code));
+          headers.set('Nats-Service-Error', 'not now');
+          message.respond(encode(ErrorType, { id: `chat.${method}.${reason}`, code, detail: 'not now', status: 'Later' }), { headers });
+        },
+      });
+    }
+    await connection.flush();
+    gateway = await Gateway.start(world.broker.url);
+    await eventually('the gateway has found the broker', async () => (
+      /^chat_gateway_broker_connected 1$/m.test(await (await fetch(gateway.url('/metrics'))).text())));
+  });
+  after(async () => {
+    if (gateway) await gateway.stop();
+    if (world) await world.close();
+  });
+
+  for (const [code, reason] of [[503, 'Overloaded'], [507, 'StorageFull']]) {
+    test(`${code} is passed on at once, with Retry-After: who called decides whether to try again`, async () => {
+      const bodies = {
+        New: { user_ids: ['a'] },
+        Send: { chat_id: NO_CHAT, user_id: 'a', text: 'x' },
+        ...(code === 503 && { History: { chat_id: NO_CHAT } }),
+      };
+      for (const [method, body] of Object.entries(bodies)) {
+        attempts = { code, reason, seen: [] };
+        const answer = await gateway.post(method, body);
+        assert.deepEqual([answer.status, answer.body.code, answer.body.id, answer.body.detail],
+          [code, code, `chat.${method}.${reason}`, 'not now']);
+        assert.equal(answer.headers.get('retry-after'), '1');
+        assert.deepEqual(attempts.seen, [method], 'the service was asked once');
+      }
+    });
+  }
+});
+
 describe('the life of the gateway', () => {
   test('waits for a broker that is not there yet, and stops while it waits', async () => {
     const world = await World.start({ chatd: false });
     try {
       await world.broker.stop();
-      const gateway = await Gateway.start(world, ['--timeout-ms', '300']);
+      const gateway = await Gateway.start(world.broker.url, ['--timeout-ms', '300']);
       const late = await fetch(gateway.url('/chat/New'), { method: 'POST', body: '{"user_ids":["a"]}' });
       assert.equal(late.status, 504);
       assert.match((await late.json()).detail, /broker/);
@@ -307,7 +378,7 @@ describe('the life of the gateway', () => {
   test('SIGTERM lets what is under way end, and takes nothing new', async () => {
     const world = await World.start();
     try {
-      const gateway = await Gateway.start(world, ['--drain-timeout-ms', '20000']);
+      const gateway = await Gateway.start(world.broker.url, ['--drain-timeout-ms', '20000']);
       const idle = Raw.open(gateway.port).write('GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
       await idle.untilAnswers(1);
       const events = await fetch(gateway.url('/chat/New'), { method: 'POST', body: '{"user_ids":["a"]}' })

@@ -6,9 +6,9 @@ const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
 const fs = require('node:fs');
 const { World, eventually, inParallel, scaled, within } = require('./harness');
-const {
-  EventStream, Gateway, connect, eventSubscriptions, refusedHandshake,
-} = require('./live');
+const { Gateway } = require('./gateway');
+const { EventStream, connect, eventSubscriptions } = require('./live');
+const { Raw } = require('./raw');
 
 const IDLE = Number(process.env.CHAT_TEST_IDLE || scaled(500));
 const SANITIZED = /SANITIZE=./.test(process.env.CHAT_MAKE_VARIABLES || '');
@@ -23,7 +23,7 @@ describe('a chat through the gateway', () => {
 
   before(async () => {
     world = await World.start({ broker: { http_port: -1 } });
-    gateway = await Gateway.start(world);
+    gateway = await Gateway.start(world.broker.url);
     client = await world.client();
   });
   after(async () => {
@@ -154,7 +154,11 @@ describe('a chat through the gateway', () => {
     const cases = [
       ['{"text":', 400, 'chat.Send.Malformed', undefined],
       ['[]', 400, 'chat.Send.Malformed', undefined],
-      [{ text: 'a', txet: 'b' }, 400, 'chat.Send.Malformed', undefined, /txet/],
+      [{ text: 'a', txet: 'b' }, 400, 'chat.Send.Malformed', undefined, /^there is no field txet; there are client_id, subject, text$/],
+      [{ client_id: 'k', text: 'a', txet: 'b' }, 400, 'chat.Send.Malformed', 'k', /txet/],
+      [{ clientId: 'k', text: 5 }, 400, 'chat.Send.Malformed', 'k', /text/],
+      [{ client_id: 5, text: 'a' }, 400, 'chat.Send.Malformed', undefined, /client_id/],
+      ['{"client_id":"d","client_id":"e","text":"a"}', 400, 'chat.Send.Malformed', undefined],
       [{ client_id: 'u', text: 'a', user_id: 'Barry' }, 400, 'chat.Send.Malformed', 'u', /user_id/],
       [{ text: 'a', chatId }, 400, 'chat.Send.Malformed', undefined, /chat_id/],
       [{ client_id: 'n', text: 'a\u0000b' }, 400, 'chat.Send.InvalidText', 'n'],
@@ -227,11 +231,75 @@ describe('a chat through the gateway', () => {
       const stream = await EventStream.open(gateway, fields);
       assert.deepEqual([stream.status, stream.error.code, stream.error.id],
         [code, code, `chat.Events.${reason}`]);
-      const socket = await connect(gateway, { user_id: 'John', ...fields });
-      const { code: closeCode, reason: closeReason } = await within(socket.closed, 'the end');
-      assert.deepEqual([closeCode, closeReason], [4000 + code, `chat.Connect.${reason}`]);
-      assert.deepEqual([socket.errors[0].code, socket.errors[0].id], [code, `chat.Connect.${reason}`]);
+      const { status, body } = await gateway.connect({ user_id: 'John', ...fields });
+      assert.deepEqual([status, body.code, body.id], [code, code, `chat.Connect.${reason}`]);
+      assert.equal(body.detail, stream.error.detail);
     }
+  });
+
+  test('a page may ask by a call why a WebSocket would be refused', async () => {
+    const chatId = await makeChat(2);
+    for (const [fields, status, id] of [
+      [{ chat_id: chatId, user_id: 'John' }, 426, 'gateway.BadHandshake'],
+      [{ chat_id: chatId, user_id: 'John', from_seq: 4 }, 400, 'chat.Connect.InvalidRange'],
+      [{ chat_id: NO_CHAT, user_id: 'John' }, 404, 'chat.Connect.InvalidChatID'],
+      [{ chat_id: chatId }, 400, 'chat.Connect.MissingUserID'],
+    ]) {
+      const answer = await gateway.call('GET', `/chat/Connect?${new URLSearchParams(fields)}`);
+      assert.deepEqual([answer.status, answer.body.id], [status, id]);
+      assert.equal(answer.headers.get('upgrade'), status === 426 ? 'websocket' : null);
+    }
+  });
+
+  // A handshake as bytes, so that more can follow it before there is an answer.
+  const handshakeOf = (chatId) => `GET /chat/Connect?chat_id=${chatId}&user_id=John HTTP/1.1\r\nHost: a\r\n`
+    + 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+  const masked = (text) => Buffer.concat([
+    Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text),
+  ]).toString('latin1');
+
+  test('frames that come before the handshake is answered are read in their order', async () => {
+    const chatId = await makeChat();
+    world.chatd.signal('SIGSTOP');
+    const raw = Raw.open(gateway.port);
+    try {
+      raw.write(handshakeOf(chatId) + masked('{"text":"1"}'));
+      await eventually('the handshake is there', () => raw.socket.bytesWritten > 0);
+      await fetch(gateway.url('/healthz'));
+      raw.write(masked('{"text":"2"}'));
+      raw.write(masked('{"text":"3"}'));
+      assert.equal(raw.text, '');
+    } finally {
+      world.chatd.signal('SIGCONT');
+    }
+    await eventually('all are acknowledged', () => raw.text.split('"ack"').length === 4);
+    assert.match(raw.text, /^HTTP\/1\.1 101 /);
+    const { messages } = await client.History({ chat_id: chatId });
+    assert.deepEqual(texts(messages), ['1', '2', '3']);
+    await raw.close();
+  });
+
+  test('who leaves before the handshake is answered, or says that nothing more comes, is forgotten', async () => {
+    const chatId = await makeChat();
+    const connections = async () => Number(/^chat_gateway_connections\{kind="websocket"\} (\d+)$/m.exec(
+      await (await fetch(gateway.url('/metrics'))).text(),
+    )[1]);
+    await eventually('there are none', async () => (await connections()) === 0);
+    world.chatd.signal('SIGSTOP');
+    const raws = Array.from({ length: 3 }, () => Raw.open(gateway.port).write(handshakeOf(chatId)));
+    try {
+      await Promise.all(raws.map((raw) => eventually('it is connected', () => raw.socket.bytesWritten > 0)));
+      await fetch(gateway.url('/healthz'));
+      await raws[0].close();
+      raws[1].socket.end();
+      await fetch(gateway.url('/healthz'));
+    } finally {
+      world.chatd.signal('SIGCONT');
+    }
+    await raws[2].untilAnswers(1);
+    await raws[1].untilEnd();
+    await eventually('one is left', async () => (await connections()) === 1);
+    await raws[2].close();
   });
 
   test('refuses arguments that are none', async () => {
@@ -246,10 +314,10 @@ describe('a chat through the gateway', () => {
     for (const [fields, reason] of cases) {
       const stream = await EventStream.open(gateway, fields);
       assert.deepEqual([stream.status, stream.error.id], [400, `chat.Events.${reason}`]);
-      const { status, body } = await refusedHandshake(gateway, { user_id: 'John', ...fields });
+      const { status, body } = await gateway.connect({ user_id: 'John', ...fields });
       assert.deepEqual([status, body.id], [400, `chat.Connect.${reason}`]);
     }
-    const { status, body } = await refusedHandshake(gateway, { chat_id: chatId });
+    const { status, body } = await gateway.connect({ chat_id: chatId });
     assert.deepEqual([status, body.id], [400, 'chat.Connect.MissingUserID']);
     const stream = await EventStream.open(gateway, { chat_id: chatId }, {
       headers: { 'last-event-id': 'x' },
@@ -307,7 +375,7 @@ describe('a chat through the gateway', () => {
 describe('the gateway through thick and thin', () => {
   async function rig(args, broker) {
     const world = await World.start({ broker: broker || {} });
-    const gateway = await Gateway.start(world, args);
+    const gateway = await Gateway.start(world.broker.url, args);
     const client = await world.client();
     const chatId = await client.chat('John', 'Barry');
     return { world, gateway, client, chatId };
@@ -396,6 +464,53 @@ describe('the gateway through thick and thin', () => {
       await socket.end();
     } finally {
       await gateway.stop();
+      await world.close();
+    }
+  });
+
+  test('a handshake while the service is away is answered with 504 and Retry-After, or when it is back', async () => {
+    const { world, gateway, chatId } = await rig(['--timeout-ms', '1500']);
+    try {
+      const socket = await connect(gateway, { chat_id: chatId, user_id: 'Barry', from_seq: 1 });
+      await socket.untilLive();
+      await world.chatd.kill();
+      const refused = await gateway.connect({ chat_id: chatId, user_id: 'John', from_seq: 1 });
+      assert.deepEqual([refused.status, refused.body.id], [504, 'gateway.Timeout']);
+      assert.ok(Number(refused.headers.get('retry-after')) > 0);
+      assert.equal(socket.close_code, undefined, 'who is there stays');
+      const [again] = await Promise.all([
+        eventually('it opens', async () => {
+          const answer = await gateway.connect({ chat_id: chatId, user_id: 'John', from_seq: 1 });
+          return answer.status === 101 && answer;
+        }),
+        world.chatd.start(),
+      ]);
+      again.socket.terminate();
+      await socket.end();
+    } finally {
+      await gateway.stop();
+      await world.close();
+    }
+  });
+
+  test('a handshake that waits when the gateway stops is told so', async () => {
+    const { world, gateway, chatId } = await rig(['--drain-timeout-ms', '20000']);
+    try {
+      world.chatd.signal('SIGSTOP');
+      const waiting = [gateway.connect({ chat_id: chatId, user_id: 'John' }), EventStream.open(gateway, { chat_id: chatId })];
+      await eventually('they are there', async () => /^chat_gateway_watchers 2$/m.test(
+        await (await fetch(gateway.url('/metrics'))).text(),
+      ));
+      const stopped = gateway.stop();
+      await gateway.program.waitForLine('stopping', (line) => line.includes('event=stopping'));
+      world.chatd.signal('SIGCONT');
+      const [socket, events] = await Promise.all(waiting);
+      assert.deepEqual([socket.status, socket.body.id], [503, 'gateway.Stopping']);
+      assert.deepEqual([events.status, events.error.id], [503, 'gateway.Stopping']);
+      assert.equal(events.headers.get('retry-after'), '1');
+      await stopped;
+    } finally {
+      world.chatd.signal('SIGCONT');
       await world.close();
     }
   });

@@ -12,7 +12,7 @@ const path = require('node:path');
 const { after, before, describe, test } = require('node:test');
 const { WebSocket } = require('ws');
 const { Program, ROOT, World, eventually, makeDirectory, removeDirectory, within } = require('./harness');
-const { Gateway } = require('./live');
+const { Gateway } = require('./gateway');
 
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 
@@ -78,7 +78,7 @@ for (const name of Object.keys(proxies)) {
 
     before(async () => {
       world = await World.start();
-      gateway = await Gateway.start(world, ['--trusted-proxies', '127.0.0.1']);
+      gateway = await Gateway.start(world.broker.url, ['--trusted-proxies', '127.0.0.1']);
       directory = makeDirectory();
       proxy = await proxies[name](directory, gateway);
       await eventually(`${name} answers`, async () => {

@@ -10,7 +10,7 @@ const tls = require('node:tls');
 const { after, before, describe, test } = require('node:test');
 const { WebSocket } = require('ws');
 const { World, eventually, makeDirectory, removeDirectory, within } = require('./harness');
-const { Gateway } = require('./live');
+const { Gateway } = require('./gateway');
 const { Raw } = require('./raw');
 
 function makeCertificate(directory, name, subject = 'chat.example') {
@@ -32,7 +32,7 @@ describe('TLS', () => {
     directory = makeDirectory();
     files = makeCertificate(directory, 'first', 'first');
     world = await World.start();
-    gateway = await Gateway.start(world, ['--listen-tls-cert', files.cert, '--listen-tls-key', files.key,
+    gateway = await Gateway.start(world.broker.url, ['--listen-tls-cert', files.cert, '--listen-tls-key', files.key,
       '--head-timeout-ms', '3000', '--write-timeout-ms', '2000']);
   });
   after(async () => {

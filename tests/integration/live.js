@@ -7,46 +7,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { WebSocket } = require('ws');
 const { assertValid } = require('./gateway');
-const { BIN, Program, cleanEnvironment, eventually, parseLogLine, within } = require('./harness');
-
-class Gateway {
-  constructor(world, args = []) {
-    Object.assign(this, { world, args, port: 0 });
-  }
-
-  static async start(world, args) {
-    const gateway = new Gateway(world, args);
-    await gateway.start();
-    return gateway;
-  }
-
-  // On the port that it had before, when it is not the first time.
-  async start() {
-    this.program = new Program('chat-gateway', path.join(BIN, 'chat-gateway'), [
-      '--nats-url', this.world.broker.url, '--listen', `127.0.0.1:${this.port}`, ...this.args,
-    ], { env: cleanEnvironment() });
-    const ready = await this.program.waitForLine('event ready', (line) => {
-      const fields = parseLogLine(line);
-      return fields && fields.event === 'ready' && fields;
-    });
-    this.port = Number(ready.port);
-  }
-
-  url(target, scheme = 'http') {
-    return `${scheme}://127.0.0.1:${this.port}${target}`;
-  }
-
-  async kill() {
-    await this.program.stop('SIGKILL');
-  }
-
-  // Whatever is no log line comes from a sanitizer, an assertion or a library that prints.
-  async stop() {
-    const { code, signal } = await this.program.stop('SIGTERM');
-    assert.deepEqual({ code, signal }, { code: 0, signal: null }, this.program.tail());
-    assert.deepEqual(this.program.lines.filter((line) => !parseLogLine(line)), []);
-  }
-}
+const { eventually, within } = require('./harness');
 
 const query = (fields) => new URLSearchParams(
   Object.entries(fields).filter(([, value]) => value !== undefined),
@@ -152,22 +113,6 @@ async function connect(gateway, fields, { from = fields.from_seq, ...options } =
   return socket;
 }
 
-// The answer to a handshake that is refused: { status, body }.
-function refusedHandshake(gateway, fields, options) {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(gateway.url(`/chat/Connect?${query(fields)}`, 'ws'), options);
-    socket.once('open', () => reject(new Error('the handshake was not refused')));
-    socket.once('error', () => {});
-    socket.once('unexpected-response', (request, response) => {
-      const chunks = [];
-      response.on('data', (chunk) => chunks.push(chunk));
-      response.on('end', () => resolve({
-        status: response.statusCode, body: JSON.parse(Buffer.concat(chunks).toString()),
-      }));
-    });
-  });
-}
-
 class EventStream extends Watcher {
   // Resolves when the head of the answer is there; `status` and, unless that is 200, `error`.
   static async open(gateway, fields, { from = fields.from_seq, headers = {} } = {}) {
@@ -240,4 +185,4 @@ async function eventSubscriptions(broker) {
     .filter((subject) => subject.startsWith('chat.events.'));
 }
 
-module.exports = { EventStream, Gateway, Socket, connect, eventSubscriptions, refusedHandshake };
+module.exports = { EventStream, Socket, connect, eventSubscriptions };

@@ -94,14 +94,14 @@ describe('the example configuration', { timeout: 120000 }, () => {
   test('a gateway that is a backend needs no more', async () => {
     const gateway = await Gateway.start(world.broker.url, ['--user=backend', `--password=${PASSWORDS.backend}`, '--inbox-prefix=_INBOX.backend']);
     try {
-      await eventually('it is ready', async () => (await fetch(`${gateway.base}/readyz`)).status === 200);
+      await eventually('it is ready', async () => (await fetch(gateway.url(`/readyz`))).status === 200);
       const call = async (method, body) => {
-        const reply = await fetch(`${gateway.base}/chat/${method}`, { method: 'POST', headers: { 'micro-namespace': 'acme' }, body: JSON.stringify(body) });
+        const reply = await fetch(gateway.url(`/chat/${method}`), { method: 'POST', headers: { 'micro-namespace': 'acme' }, body: JSON.stringify(body) });
         assert.equal(reply.status, 200);
         return reply.json();
       };
       const { chat_id } = await call('New', { user_ids: ['ann', 'gateway'] });
-      const watcher = await fetch(`${gateway.base}/chat/Events?chat_id=${chat_id}&namespace=acme&from_seq=1`);
+      const watcher = await fetch(gateway.url(`/chat/Events?chat_id=${chat_id}&namespace=acme&from_seq=1`));
       await call('Send', { chat_id, user_id: 'ann', text: 'by way of the gateway' });
       let seen = '';
       for await (const piece of watcher.body) {

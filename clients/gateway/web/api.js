@@ -2,6 +2,7 @@
 // said, or, with code 0, that no answer came.
 
 const PATIENCE_MS = 15000;
+const UPGRADE_REQUIRED = 426;
 
 export class Refusal extends Error {
   constructor({ code = 0, id = '', detail = '' } = {}, retryAfterMs = 0) {
@@ -79,6 +80,17 @@ export class Api {
     const query = new URLSearchParams({ chat_id: chatId, ...range });
     const page = await this.#call(`chat/History?${query}`, { headers: this.#headers() });
     return { messages: [], head_seq: 0, more: false, ...page };
+  }
+
+  // Whether a WebSocket would be refused, and why. Asked for by a call, it is when all is well, too:
+  // the gateway then wants it to be a WebSocket, and nothing else.
+  async mayConnect(chatId, userId, fromSeq) {
+    const query = new URLSearchParams({ chat_id: chatId, user_id: userId, from_seq: fromSeq });
+    try {
+      await this.#call(`chat/Connect?${query}`, { headers: this.#headers() });
+    } catch (refusal) {
+      if (refusal.code !== UPGRADE_REQUIRED) throw refusal;
+    }
   }
 
   // Where the WebSocket of a chat is. A browser cannot give it headers, hence the query.

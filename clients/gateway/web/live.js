@@ -5,9 +5,10 @@
 //       │  ▼            ▼           ▼
 //      waiting ◀──── the connection is lost
 //
-// Before each attempt `prepare` makes a call over HTTP, when there is reason to: a browser does not tell
-// a page why a WebSocket was refused, but the same refusal can be read from a call. A refusal that
-// will not pass by itself stops everything; anything else is tried again, each time a little later.
+// A browser does not tell a page why a WebSocket was refused, but the same refusal can be read from a
+// call. `prepare` makes one, before an attempt that there is reason to doubt, and after one that failed.
+// A refusal that will not pass by itself stops everything; anything else is tried again, each time a
+// little later.
 
 import { Refusal } from './api.js';
 
@@ -96,15 +97,27 @@ export class Live {
     this.#leave();
     const attempt = this.#attempt;
     this.#change('connecting');
-    try {
-      if (this.#doubtful) await this.#handlers.prepare();
-    } catch (refusal) {
-      if (attempt === this.#attempt) this.#refused(refusal);
-      return;
-    }
-    if (attempt !== this.#attempt) return;
+    if (this.#doubtful && !await this.#prepared(attempt)) return;
     this.#doubtful = true;
     this.#open(attempt);
+  }
+
+  // Whether this attempt may go on. A refusal has then been dealt with.
+  async #prepared(attempt) {
+    try {
+      await this.#handlers.prepare();
+    } catch (refusal) {
+      if (attempt === this.#attempt) this.#refused(refusal);
+      return false;
+    }
+    return attempt === this.#attempt;
+  }
+
+  // The WebSocket did not come about: why?
+  async #notOpened(attempt) {
+    this.#socket = null;
+    clearTimeout(this.#timer);
+    if (await this.#prepared(attempt)) this.restart();
   }
 
   #open(attempt) {
@@ -119,7 +132,10 @@ export class Live {
       this.#change('catching-up');
     }));
     socket.addEventListener('message', current((event) => this.#received(event.data)));
-    socket.addEventListener('close', current((event) => this.#closed(event)));
+    socket.addEventListener('close', current((event) => {
+      if (this.state === 'connecting') this.#notOpened(attempt);
+      else this.#closed(event);
+    }));
   }
 
   #closed({ code, reason }) {

@@ -106,10 +106,10 @@ export class Session {
     this.#outbox.add(subject, text);
   }
 
-  // Before a connection: the newest page at first; later only whether this would be refused.
+  // For a connection: the newest page at first; later only whether it would be refused.
   async #prepare() {
     if (this.#loaded) {
-      await this.#api.history(this.#chat.chatId, { from_seq: Math.max(1, this.#timeline.lastSeq), limit: 1 });
+      await this.#api.mayConnect(this.#chat.chatId, this.#me, this.#timeline.lastSeq + 1);
       return;
     }
     const page = await this.#api.history(this.#chat.chatId, { limit: FIRST_PAGE });
