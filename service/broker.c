@@ -29,8 +29,8 @@
 #include "service/broker_watch.h"
 #include "service/nats_url.h"
 #include "service/pace.h"
-#include <stdio.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,22 +111,40 @@ static void spend(struct broker *broker, natsMsg *message)
         destroy_spent(broker);
 }
 
+/* Takes up to `limit` messages from the subscription's queue. */
+static size_t take_group(natsSubscription *subscription, const struct broker_subject *subject,
+                         natsMsg *group[BROKER_EXPECTED], size_t limit)
+{
+    size_t count = 0;
+
+    for (; limit > 0; limit--) {
+        natsStatus status = natsSubscription_NextMsg(&group[count], subscription, 0);
+        /* Errors say something about the subscription, not about the message; the next call has
+         * it. A subscription that was closed meanwhile has none. */
+        if (status == NATS_OK)
+            count++;
+        else if (status == NATS_NO_RESPONDERS && subject->no_responders != NULL)
+            subject->no_responders(subject->data);
+    }
+    return count;
+}
+
 /* Hands on up to `limit` messages. */
 static void drain_burst(struct broker *broker, natsSubscription *subscription,
                         const struct broker_subject *subject, uint64_t limit)
 {
-    natsMsg *message;
+    natsMsg *group[BROKER_EXPECTED];
 
-    for (; limit > 0; limit--) {
-        natsStatus status = natsSubscription_NextMsg(&message, subscription, 0);
-        /* Errors say something about the subscription, not about the message; the next call has
-         * it. A subscription that was closed meanwhile has none. */
-        if (status == NATS_OK) {
-            subject->receive(subject->data, message);
-            spend(broker, message);
-        } else if (status == NATS_NO_RESPONDERS && subject->no_responders != NULL) {
-            subject->no_responders(subject->data);
+    while (limit > 0) {
+        size_t taken = limit < BROKER_EXPECTED ? (size_t)limit : BROKER_EXPECTED;
+        size_t count = take_group(subscription, subject, group, taken);
+        if (count > 1 && subject->expect != NULL)
+            subject->expect(subject->data, group, count);
+        for (size_t i = 0; i < count; i++) {
+            subject->receive(subject->data, group[i]);
+            spend(broker, group[i]);
         }
+        limit -= taken;
     }
 }
 

@@ -23,6 +23,8 @@ struct broker;
  * What to subscribe to, and who is to have the messages; each is lent for the call. Those that are
  * needed come last: a broker that does not permit one of them is no broker to be ready with.
  */
+#define BROKER_EXPECTED 16
+
 struct broker_subject {
     const char *subject;
     const char *queue_group; /* NULL: none */
@@ -30,6 +32,8 @@ struct broker_subject {
     bool early; /* subscribed to before broker_admit */
     void *data;
     void (*receive)(void *data, natsMsg *message);
+    /* Or NULL: is shown the messages, BROKER_EXPECTED at most, that `receive` gets right after. */
+    void (*expect)(void *data, natsMsg *const *messages, size_t count);
     /* For the subject of replies, or NULL: the broker knows nobody to ask. */
     void (*no_responders)(void *data);
 };

@@ -270,3 +270,33 @@ void request_receive(struct service *service, natsMsg *message)
                 headers.traceparent == NULL ? "" : headers.traceparent, &error);
     reply_error(service, &reply, target.method, &error);
 }
+
+/* ---- Expecting ---- */
+
+#define CHAT_ID_TAG (2 << 3 | 2) /* of SendRequest: field 2, length-delimited */
+
+/* The chat of a Send in protobuf, if it is seen at a glance. Nothing depends on its being right. */
+static bool glance_at_chat(const uint8_t *next, size_t left, struct uuid *chat_id)
+{
+    while (left >= 2 && next[1] < 0x80 && (size_t)next[1] + 2 <= left) {
+        size_t size = next[1];
+        if (next[0] == CHAT_ID_TAG)
+            return uuid_parse((const char *)next + 2, size, chat_id);
+        next += 2 + size;
+        left -= 2 + size;
+    }
+    return false;
+}
+
+void request_expect(struct service *service, natsMsg *const *messages, size_t count)
+{
+    struct uuid chat_ids[STORE_EXPECTED];
+    size_t found = 0;
+
+    for (size_t i = 0; i < count && found < STORE_EXPECTED; i++) {
+        if (glance_at_chat((const uint8_t *)natsMsg_GetData(messages[i]),
+                           (size_t)natsMsg_GetDataLength(messages[i]), &chat_ids[found]))
+            found++;
+    }
+    store_expect_sends(service->store, chat_ids, found);
+}

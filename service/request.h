@@ -41,6 +41,9 @@ struct request {
 /* The message is borrowed. */
 void request_receive(struct service *service, natsMsg *message);
 
+/* A hint: request_receive follows for each of these, STORE_EXPECTED at most. */
+void request_expect(struct service *service, natsMsg *const *messages, size_t count);
+
 /* Ends a request with a result (encoded in the reply arena, which is reset), or with an error. */
 void request_answer(struct request *request, const uint8_t *bytes, size_t size);
 void request_refuse(struct request *request, const struct chat_error *error);

@@ -135,6 +135,11 @@ static void on_request(void *data, natsMsg *message)
     request_receive(data, message);
 }
 
+static void on_expected(void *data, natsMsg *const *messages, size_t count)
+{
+    request_expect(data, messages, count);
+}
+
 static void on_ready(void *data, const char *url)
 {
     struct service *service = data;
@@ -217,7 +222,8 @@ static void set_subjects(struct service *service)
                                               .queue_group = SERVICE_QUEUE_GROUP,
                                               .needed = i >= OPTIONAL_REQUEST_SUBJECTS,
                                               .data = service,
-                                              .receive = on_request};
+                                              .receive = on_request,
+                                              .expect = on_expected};
 }
 
 /* Nothing happens on the connection before the loop runs. */

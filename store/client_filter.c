@@ -88,6 +88,13 @@ bool client_filter_may_hold(const struct client_filter *filter,
            filter->slots[slot_of(filter->slots, filter->capacity, value)] == value;
 }
 
+void client_filter_expect(const struct client_filter *filter,
+                          const uint8_t digest[DATABASE_DIGEST_BYTES])
+{
+    if (filter->slots != NULL)
+        __builtin_prefetch(&filter->slots[fingerprint(digest) & (filter->capacity - 1u)]);
+}
+
 size_t client_filter_bytes(const struct client_filter *filter)
 {
     return filter->capacity * sizeof *filter->slots;

@@ -34,6 +34,9 @@ void client_filter_add(struct client_filter *filter, const uint8_t digest[DATABA
 /* False: it was never added. */
 bool client_filter_may_hold(const struct client_filter *filter,
                             const uint8_t digest[DATABASE_DIGEST_BYTES]);
+/* Fetches what client_filter_may_hold will read into the processor's cache. */
+void client_filter_expect(const struct client_filter *filter,
+                          const uint8_t digest[DATABASE_DIGEST_BYTES]);
 /* Memory that it takes besides the struct. */
 size_t client_filter_bytes(const struct client_filter *filter);
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define RING_CAPACITY_MIN 4
+#define CACHE_LINE_BYTES 64
 #define HASH_SPREAD 0x9e3779b97f4a7c15u /* 2^64 divided by the golden ratio */
 
 /* --- hashes and matches of the tables --- */
@@ -315,6 +316,42 @@ const struct message *state_message(const struct chat *chat, uint64_t seq)
     return chat->tail[seq & (chat->tail_capacity - 1)];
 }
 
+/* --- hints --- */
+
+void state_expect_chat(const struct state *state, const struct uuid *id)
+{
+    table_expect(&state->chats, first_bytes(id->bytes));
+}
+
+static void expect_lines(const struct chat *chat)
+{
+    for (size_t i = 0; i < offsetof(struct chat, fresh); i += CACHE_LINE_BYTES)
+        __builtin_prefetch((const char *)chat + i);
+}
+
+void state_expect_found_chat(const struct state *state, const struct uuid *id)
+{
+    const struct chat *chat = table_guess(&state->chats, first_bytes(id->bytes));
+
+    if (chat != NULL)
+        expect_lines(chat);
+}
+
+void state_expect_client(const struct state *state, const struct chat *chat,
+                         const uint8_t digest[DATABASE_DIGEST_BYTES])
+{
+    table_expect(&state->clients, client_hash(chat, digest));
+    client_filter_expect(&chat->settled_clients, digest);
+}
+
+void state_expect_apply(const struct state *state, const struct chat *chat,
+                        const uint8_t digest[DATABASE_DIGEST_BYTES])
+{
+    table_expect(&state->clients, client_hash(chat, digest));
+    if (chat->tail != NULL)
+        __builtin_prefetch(&chat->tail[(chat->head_seq + 1) & (chat->tail_capacity - 1)]);
+}
+
 /* --- applying --- */
 
 static void fresh_link(struct state *state, struct chat *chat)
@@ -551,6 +588,23 @@ void state_settle_done(struct state *state, const struct state_range *range)
         state->evict_next_fresh_last = range->fresh_last;
 }
 
+/* Messages follow each other at random chats. The next one's are fetched while this one goes. */
+static void expect_eviction(const struct state *state, const struct message *message)
+{
+    const struct message *next = message->next;
+
+    if (next == NULL)
+        return;
+    table_expect(&state->clients, client_hash(next->chat, next->client_digest));
+    client_filter_expect(&next->chat->settled_clients, next->client_digest);
+    next = next->next;
+    if (next == NULL)
+        return;
+    expect_lines(next->chat);
+    if (next->next != NULL)
+        __builtin_prefetch(next->next);
+}
+
 static void evict_message(struct state *state)
 {
     struct message *message = state->tail.first;
@@ -586,8 +640,10 @@ bool state_evict(struct state *state, size_t limit)
 {
     if (!state->evicting || state->epoch_requests[state->epoch ^ 1] > 0)
         return false;
-    for (; limit > 0 && state->evict_last != NULL; limit--)
+    for (; limit > 0 && state->evict_last != NULL; limit--) {
+        expect_eviction(state, state->tail.first);
         evict_message(state);
+    }
     for (; limit > 0 && state->evict_fresh_last != NULL; limit--)
         evict_fresh(state);
     if (state->evict_last != NULL || state->evict_fresh_last != NULL)

@@ -117,6 +117,19 @@ uint64_t state_tail_seq(const struct chat *chat);
 /* The message of a seq from state_tail_seq to head_seq. */
 const struct message *state_message(const struct chat *chat, uint64_t seq);
 
+/*
+ * Hints. What is wanted next is seldom in the processor's cache, for there are many chats and
+ * messages and each is met at random; these fetch it while other work is done. They change nothing.
+ * A chat is met in two steps, for the first says where to look in the second.
+ */
+void state_expect_chat(const struct state *state, const struct uuid *id);
+void state_expect_found_chat(const struct state *state, const struct uuid *id);
+/* A Send is about to be looked for by its client id, or to be applied. */
+void state_expect_client(const struct state *state, const struct chat *chat,
+                         const uint8_t digest[DATABASE_DIGEST_BYTES]);
+void state_expect_apply(const struct state *state, const struct chat *chat,
+                        const uint8_t digest[DATABASE_DIGEST_BYTES]);
+
 /* --- applying; each call is one LSN --- */
 
 /* What the database was found to have, in a snapshot taken after the request entered. */

@@ -111,6 +111,10 @@ struct store_send {
 /* Returns 0, STORE_OVERLOADED, STORE_FULL, STORE_CLOSING or STORE_NO_MEMORY. */
 int store_send(struct store *store, struct store_send *request,
                const struct store_send_input *input);
+/* A hint that Sends to these chats follow at once, up to STORE_EXPECTED of them: fetches what they
+ * need into the processor's cache, all at the same time. Changes nothing. */
+#define STORE_EXPECTED 16
+void store_expect_sends(const struct store *store, const struct uuid *chat_ids, size_t count);
 /* The size of the Message that `input` would be stored as, at most, in bytes. */
 size_t store_send_message_bytes_max(const struct store_send_input *input);
 

@@ -269,18 +269,33 @@ static void apply_command(struct store_command *command, const struct batch *bat
     }
 }
 
+/* Of the next command and the one behind it, whose chat tells where more is to be found. */
+static void expect_apply(const struct store *store, const struct store_command *next)
+{
+    if (next->kind == COMMAND_SEND)
+        state_expect_apply(&store->state, next->chat, next->digest);
+    if (next->next != NULL) {
+        __builtin_prefetch(next->next->chat);
+        __builtin_prefetch(next->next->request.send);
+        if (next->next->next != NULL)
+            __builtin_prefetch(next->next->next);
+    }
+}
+
 static void apply_batch(struct store *store, struct batch *batch)
 {
     struct store_command *command = batch->first;
+    struct store_command *next;
 
     if (batch->status == 0)
         store_settle_note(store, batch->journal.size);
     else if (batch->status == STORE_FULL)
         store->statistics.refused_full += batch->journal.count;
-    while (command != NULL) {
-        struct store_command *next = command->next;
+    for (; command != NULL; command = next) {
+        next = command->next;
+        if (next != NULL)
+            expect_apply(store, next);
         apply_command(command, batch);
-        command = next;
     }
 }
 
@@ -602,12 +617,14 @@ static int send_start(struct store_command *command, const struct store_send_inp
     uint8_t *payload;
     int status;
 
-    send_parts(store, input, &parts);
-    status = digest_client(&store->state.digester, parts.user_id.data, parts.user_id.size,
-                           parts.client_id.data, parts.client_id.size, command->digest);
+    status = digest_client(&store->state.digester, input->user_id, strlen(input->user_id),
+                           input->client_id, strlen(input->client_id), command->digest);
     if (status != 0)
         return status;
     chat = state_find_chat(&store->state, &input->chat_id);
+    if (chat != NULL)
+        state_expect_client(&store->state, chat, command->digest);
+    send_parts(store, input, &parts);
     if (chat == NULL)
         return send_hold(command, input, &parts);
     state_pin(&store->state, chat);
@@ -639,6 +656,14 @@ int store_send(struct store *store, struct store_send *request,
     if (status != 0)
         command_give(command);
     return status;
+}
+
+void store_expect_sends(const struct store *store, const struct uuid *chat_ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        state_expect_chat(&store->state, &chat_ids[i]);
+    for (size_t i = 0; i < count; i++)
+        state_expect_found_chat(&store->state, &chat_ids[i]);
 }
 
 size_t store_send_message_bytes_max(const struct store_send_input *input)

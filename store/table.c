@@ -23,6 +23,23 @@ void table_free(struct table *table)
     *table = (struct table){0};
 }
 
+void table_expect(const struct table *table, uint64_t hash)
+{
+    if (table->count > 0)
+        __builtin_prefetch(&table->slots[home_of(table, hash)]);
+}
+
+void *table_guess(const struct table *table, uint64_t hash)
+{
+    if (table->count == 0)
+        return NULL;
+    for (size_t i = home_of(table, hash); table->slots[i].item != NULL; i = next_of(table, i)) {
+        if (table->slots[i].hash == hash)
+            return table->slots[i].item;
+    }
+    return NULL;
+}
+
 void *table_find(const struct table *table, uint64_t hash, table_match_fn match, const void *key)
 {
     if (table->count == 0)

@@ -26,6 +26,10 @@ typedef bool (*table_match_fn)(const void *item, const void *key);
 
 /* Zero-initialised is empty. Frees the slots, not the items. */
 void table_free(struct table *table);
+/* Fetches what table_find will read for this hash into the processor's cache. */
+void table_expect(const struct table *table, uint64_t hash);
+/* The first item with this hash, or NULL: it may be another one than the one meant. */
+void *table_guess(const struct table *table, uint64_t hash);
 void *table_find(const struct table *table, uint64_t hash, table_match_fn match, const void *key);
 /* `item` must not be there already. Returns 0 or STORE_NO_MEMORY. */
 int table_add(struct table *table, uint64_t hash, void *item);

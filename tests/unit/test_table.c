@@ -33,6 +33,16 @@ static void test_empty(void **unused)
     table_free(&table);
 }
 
+/* A guess is any item with the hash; there is one if there is an item with the hash. */
+static void assert_guess(const struct table *table, const struct item *item)
+{
+    const struct item *guess = table_guess(table, item->hash);
+
+    table_expect(table, item->hash);
+    assert_true(guess != NULL || !item->inside);
+    assert_true(guess == NULL || (guess->inside && guess->hash == item->hash));
+}
+
 /* Hashes from a small range collide and wrap around: removal must keep every probe chain whole. */
 static void run_model(unsigned seed, uint64_t hashes)
 {
@@ -56,6 +66,7 @@ static void run_model(unsigned seed, uint64_t hashes)
         item = &items[rand() % ITEMS];
         assert_ptr_equal(table_find(&table, item->hash, match_name, &item->name),
                          item->inside ? item : NULL);
+        assert_guess(&table, item);
         assert_int_equal(table.count, inside);
     }
     table_free(&table);
