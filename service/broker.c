@@ -49,21 +49,32 @@
 /* This much is written at once: the broker can go on with it, and moving what a socket does not
  * take, which the library does, stays cheap. */
 #define WRITE_BYTES (64 * 1024)
+/* The library has a thread for each subscription that is being drained. */
+#define DRAINED_AT_ONCE 32
+#define CONNECTED_URL_BYTES 1024
+
+struct subscription {
+    const struct broker_subject *subject;
+    natsSubscription *nats; /* NULL without a connection */
+};
 
 struct broker {
     uv_loop_t *loop;
-    const struct broker_subject *subjects;
-    size_t subject_count;
-    struct broker_handlers handlers;
+    struct broker_plan plan;
     natsOptions *options;
-    natsConnection *connection;       /* NULL, or the last one, maybe closed */
-    natsSubscription **subscriptions; /* subject_count; NULL each without a connection */
-    bool lost;                        /* `connection` is over */
-    bool admitted;                    /* broker_admit has been called */
-    bool announced;                   /* ready has been called */
-    bool refused;                     /* what is needed is not permitted on `connection` */
-    bool stopping;                    /* no further attempts to connect */
-    unsigned flushes;                 /* under way; they use `connection` */
+    natsConnection *connection; /* NULL, or the last one, maybe closed */
+    struct subscription *subscriptions;
+    size_t subscription_count;
+    natsStatistics *statistics;
+    uint64_t received;    /* messages of `connection` that are handed on */
+    struct broker *other; /* to be connected where this one is; NULL: none */
+    bool follows;         /* is connected nowhere else */
+    bool lost;            /* `connection` is over */
+    bool admitted;        /* broker_admit has been called */
+    bool announced;       /* ready has been called */
+    bool refused;         /* what is needed is not permitted on `connection` */
+    bool stopping;        /* no further attempts to connect */
+    unsigned flushes;     /* under way; they use `connection` */
     uint64_t retry_ms;
     struct pace retry_pace;
     struct pace refused_pace;
@@ -80,11 +91,13 @@ struct broker {
 struct flush {
     uv_work_t work;
     struct broker *broker;
+    bool drain; /* all subscriptions first */
     natsConnection *connection;
     uint64_t timeout_ms;
     natsStatus status;
-    void (*done)(struct broker *broker, natsStatus status, void (*then)(void *data));
-    void (*then)(void *data);
+    void (*done)(struct broker *broker, natsStatus status);
+    void (*then)(void *data); /* after that; NULL: nothing */
+    void *data;
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -112,13 +125,14 @@ static void spend(struct broker *broker, natsMsg *message)
 }
 
 /* Takes up to `limit` messages from the subscription's queue. */
-static size_t take_group(natsSubscription *subscription, const struct broker_subject *subject,
-                         natsMsg *group[BROKER_EXPECTED], size_t limit)
+static size_t take_group(const struct subscription *subscription, natsMsg *group[BROKER_EXPECTED],
+                         size_t limit)
 {
+    const struct broker_subject *subject = subscription->subject;
     size_t count = 0;
 
     for (; limit > 0; limit--) {
-        natsStatus status = natsSubscription_NextMsg(&group[count], subscription, 0);
+        natsStatus status = natsSubscription_NextMsg(&group[count], subscription->nats, 0);
         /* Errors say something about the subscription, not about the message; the next call has
          * it. A subscription that was closed meanwhile has none. */
         if (status == NATS_OK)
@@ -130,14 +144,15 @@ static size_t take_group(natsSubscription *subscription, const struct broker_sub
 }
 
 /* Hands on up to `limit` messages. */
-static void drain_burst(struct broker *broker, natsSubscription *subscription,
-                        const struct broker_subject *subject, uint64_t limit)
+static void drain_burst(struct broker *broker, const struct subscription *subscription,
+                        uint64_t limit)
 {
+    const struct broker_subject *subject = subscription->subject;
     natsMsg *group[BROKER_EXPECTED];
 
     while (limit > 0) {
         size_t taken = limit < BROKER_EXPECTED ? (size_t)limit : BROKER_EXPECTED;
-        size_t count = take_group(subscription, subject, group, taken);
+        size_t count = take_group(subscription, group, taken);
         if (count > 1 && subject->expect != NULL)
             subject->expect(subject->data, group, count);
         for (size_t i = 0; i < count; i++) {
@@ -148,18 +163,36 @@ static void drain_burst(struct broker *broker, natsSubscription *subscription,
     }
 }
 
+/* Messages that the connection has read; what it cannot say is as good as "some". */
+static uint64_t count_received(struct broker *broker)
+{
+    uint64_t received = 0;
+
+    if (natsConnection_GetStats(broker->connection, broker->statistics) != NATS_OK ||
+        natsStatistics_GetCounts(broker->statistics, &received, NULL, NULL, NULL, NULL) != NATS_OK)
+        return UINT64_MAX;
+    return received;
+}
+
+/* Looks no further than all that has come is found: there may be hundreds of subscriptions. */
 static void receive(struct broker *broker)
 {
+    uint64_t received;
     uint64_t queued;
 
     if (broker->connection == NULL)
         return;
-    for (size_t i = 0; i < broker->subject_count; i++) {
+    received = count_received(broker);
+    for (size_t i = 0; i < broker->subscription_count && broker->received != received; i++) {
+        struct subscription *subscription = &broker->subscriptions[i];
         queued = 0;
-        if (broker->subscriptions[i] != NULL &&
-            natsSubscription_QueuedMsgs(broker->subscriptions[i], &queued) == NATS_OK)
-            drain_burst(broker, broker->subscriptions[i], &broker->subjects[i], queued);
+        if (subscription->nats == NULL ||
+            natsSubscription_QueuedMsgs(subscription->nats, &queued) != NATS_OK)
+            continue;
+        drain_burst(broker, subscription, queued);
+        broker->received += queued;
     }
+    broker->received = received;
     if (broker->spent_count > SPENT_KEPT)
         destroy_spent(broker);
 }
@@ -181,11 +214,30 @@ static void on_check(uv_check_t *check)
 
 /* ---- Flushing ---- */
 
+/* Some at a time: with a round trip, the threads of those before have ended, or nearly so. */
+static natsStatus drain_subscriptions(const struct flush *flush)
+{
+    const struct broker *broker = flush->broker;
+    natsStatus status = NATS_OK;
+
+    for (size_t i = 0; i < broker->subscription_count && status == NATS_OK; i++) {
+        natsSubscription *subscription = broker->subscriptions[i].nats;
+        if (subscription != NULL)
+            status = natsSubscription_DrainTimeout(subscription, (int64_t)flush->timeout_ms);
+        if (status == NATS_OK && i % DRAINED_AT_ONCE == DRAINED_AT_ONCE - 1)
+            status = natsConnection_FlushTimeout(flush->connection, (int64_t)flush->timeout_ms);
+    }
+    return status;
+}
+
 static void flush_work(uv_work_t *work)
 {
     struct flush *flush = work->data;
+    natsStatus drained = flush->drain ? drain_subscriptions(flush) : NATS_OK;
 
     flush->status = natsConnection_FlushTimeout(flush->connection, (int64_t)flush->timeout_ms);
+    if (drained != NATS_OK)
+        flush->status = drained;
 }
 
 static void flush_finished(uv_work_t *work, int cancelled)
@@ -194,7 +246,9 @@ static void flush_finished(uv_work_t *work, int cancelled)
 
     free(work->data);
     flush.broker->flushes--;
-    flush.done(flush.broker, cancelled != 0 ? NATS_ERR : flush.status, flush.then);
+    flush.done(flush.broker, cancelled != 0 ? NATS_ERR : flush.status);
+    if (flush.then != NULL)
+        flush.then(flush.data);
 }
 
 bool broker_is_connected(const struct broker *broker)
@@ -203,20 +257,16 @@ bool broker_is_connected(const struct broker *broker)
            natsConnection_Status(broker->connection) == NATS_CONN_STATUS_CONNECTED;
 }
 
-/* Returns -1 if there is nobody to flush to, and `done` is then not called. */
-static int start_flush(struct broker *broker, uint64_t timeout_ms,
-                       void (*done)(struct broker *, natsStatus, void (*)(void *)),
-                       void (*then)(void *))
+/* Returns -1 if there is nobody to flush to, and nothing of `then` is called. */
+static int start_flush(struct broker *broker, const struct flush *wanted)
 {
     struct flush *flush;
 
     if (!broker_is_connected(broker) || (flush = malloc(sizeof *flush)) == NULL)
         return -1;
-    *flush = (struct flush){.broker = broker,
-                            .connection = broker->connection,
-                            .timeout_ms = timeout_ms,
-                            .done = done,
-                            .then = then};
+    *flush = *wanted;
+    flush->broker = broker;
+    flush->connection = broker->connection;
     flush->work.data = flush;
     if (uv_queue_work(broker->loop, &flush->work, flush_work, flush_finished) != 0) {
         free(flush);
@@ -249,13 +299,14 @@ static void on_lost(void *data)
 
 static void drop_connection(struct broker *broker)
 {
-    for (size_t i = 0; i < broker->subject_count; i++) {
-        natsSubscription_Destroy(broker->subscriptions[i]);
-        broker->subscriptions[i] = NULL;
+    for (size_t i = 0; i < broker->subscription_count; i++) {
+        natsSubscription_Destroy(broker->subscriptions[i].nats);
+        broker->subscriptions[i].nats = NULL;
     }
     broker_adapter_use(&broker->adapter, NULL);
     natsConnection_Destroy(broker->connection);
     broker->connection = NULL;
+    broker->received = 0;
     broker->lost = false;
 }
 
@@ -265,7 +316,8 @@ static void log_attempt(struct broker *broker, const char *event, natsStatus sta
     const char *detail = nats_GetLastError(NULL);
 
     if (pace_allows(&broker->retry_pace, uv_now(broker->loop), RETRY_LOG_INTERVAL_MS, &withheld))
-        LOG_WARN(event, log_text("error", natsStatus_GetText(status)),
+        LOG_WARN(event, log_text("connection", broker->plan.name),
+                 log_text("error", natsStatus_GetText(status)),
                  log_text("detail", detail == NULL ? "" : detail), log_bool("retrying", true),
                  log_u64("withheld", withheld));
 }
@@ -283,15 +335,15 @@ static natsStatus subscribe(struct broker *broker, bool early)
 {
     natsStatus status = NATS_OK;
 
-    for (size_t i = 0; i < broker->subject_count && status == NATS_OK; i++) {
-        natsSubscription **subscription = &broker->subscriptions[i];
-        if (broker->subjects[i].early != early)
+    for (size_t i = 0; i < broker->subscription_count && status == NATS_OK; i++) {
+        struct subscription *subscription = &broker->subscriptions[i];
+        if (subscription->subject->early != early)
             continue;
-        status = subscribe_to(broker->connection, &broker->subjects[i], subscription);
+        status = subscribe_to(broker->connection, subscription->subject, &subscription->nats);
         /* No limits here: the queues are emptied each time the loop has read, and what is too much
          * is then answered as such, instead of being dropped in silence. */
         if (status == NATS_OK)
-            status = natsSubscription_SetPendingLimits(*subscription, -1, -1);
+            status = natsSubscription_SetPendingLimits(subscription->nats, -1, -1);
     }
     return status;
 }
@@ -308,9 +360,10 @@ static bool is_refused(struct broker *broker)
     if (natsConnection_GetLastError(broker->connection, &error) != NATS_NOT_PERMITTED ||
         error == NULL)
         return false;
-    for (size_t i = 0; i < broker->subject_count; i++) {
-        snprintf(quoted, sizeof quoted, "\"%s\"", broker->subjects[i].subject);
-        if (broker->subjects[i].needed && strstr(error, quoted) != NULL)
+    for (size_t i = 0; i < broker->plan.subject_count; i++) {
+        const struct broker_subject *subject = &broker->plan.subjects[i];
+        snprintf(quoted, sizeof quoted, "\"%s\"", subject->subject);
+        if (subject->needed && strstr(error, quoted) != NULL)
             return true;
     }
     return false;
@@ -333,11 +386,10 @@ static void refuse(struct broker *broker)
     natsConnection_Close(broker->connection); /* and on_lost goes on from there */
 }
 
-static void announced(struct broker *broker, natsStatus status, void (*then)(void *data))
+static void announced(struct broker *broker, natsStatus status)
 {
     char url[NATS_URL_TEXT_BYTES];
 
-    (void)then;
     if (broker->stopping)
         return;
     if (status != NATS_OK) {
@@ -351,12 +403,14 @@ static void announced(struct broker *broker, natsStatus status, void (*then)(voi
     }
     broker->announced = true;
     broker_watch_url(broker->connection, url, sizeof url);
-    broker->handlers.ready(broker->handlers.data, url);
+    broker->plan.handlers.ready(broker->plan.handlers.data, url);
 }
 
 static void announce(struct broker *broker)
 {
-    if (start_flush(broker, READY_TIMEOUT_MS, announced, NULL) != 0)
+    const struct flush flush = {.timeout_ms = READY_TIMEOUT_MS, .done = announced};
+
+    if (start_flush(broker, &flush) != 0)
         retry_later(broker);
 }
 
@@ -384,8 +438,9 @@ static void serve(struct broker *broker)
         return;
     }
     broker_watch_url(broker->connection, url, sizeof url);
-    LOG_INFO("broker.reconnected", log_text("nats_url", url));
-    broker->handlers.reconnected(broker->handlers.data);
+    LOG_INFO("broker.reconnected", log_text("connection", broker->plan.name),
+             log_text("nats_url", url));
+    broker->plan.handlers.reconnected(broker->plan.handlers.data);
 }
 
 void broker_admit(struct broker *broker)
@@ -395,10 +450,28 @@ void broker_admit(struct broker *broker)
         serve(broker);
 }
 
+/* Where the other one is, first of all, or only there. False when that is nowhere. */
+static bool choose_address(struct broker *broker)
+{
+    char url[CONNECTED_URL_BYTES];
+    bool there =
+        broker->other != NULL && broker_is_connected(broker->other) &&
+        natsConnection_GetConnectedUrl(broker->other->connection, url, sizeof url) == NATS_OK;
+
+    if (!there && broker->follows)
+        return false;
+    return natsOptions_SetURL(broker->options, there ? url : NULL) == NATS_OK;
+}
+
 static void connect_now(struct broker *broker)
 {
-    natsStatus status = natsConnection_Connect(&broker->connection, broker->options);
+    natsStatus status;
 
+    if (!choose_address(broker)) {
+        retry_later(broker);
+        return;
+    }
+    status = natsConnection_Connect(&broker->connection, broker->options);
     uv_update_time(broker->loop);
     if (status != NATS_OK) {
         broker->connection = NULL;
@@ -412,7 +485,7 @@ static void connect_now(struct broker *broker)
     if (broker->admitted)
         serve(broker);
     else
-        broker->handlers.connected(broker->handlers.data);
+        broker->plan.handlers.connected(broker->plan.handlers.data);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -488,37 +561,43 @@ size_t broker_buffered_bytes(const struct broker *broker)
 
 /* ---- Stopping ---- */
 
-static void requests_stopped(struct broker *broker, natsStatus status, void (*then)(void *data))
+static void requests_stopped(struct broker *broker, natsStatus status)
 {
     if (status != NATS_OK)
-        LOG_WARN("broker.not_drained", log_text("error", natsStatus_GetText(status)));
+        LOG_WARN("broker.not_drained", log_text("connection", broker->plan.name),
+                 log_text("error", natsStatus_GetText(status)));
     receive(broker);
-    then(broker->handlers.data);
 }
 
-void broker_stop_requests(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data))
+void broker_stop_requests(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data),
+                          void *data)
 {
+    const struct flush flush = {.drain = true,
+                                .timeout_ms = timeout_ms,
+                                .done = requests_stopped,
+                                .then = done,
+                                .data = data};
+
     broker->stopping = true;
     uv_timer_stop(&broker->timer);
-    if (broker_is_connected(broker)) {
-        for (size_t i = 0; i < broker->subject_count; i++)
-            (void)natsSubscription_DrainTimeout(broker->subscriptions[i], (int64_t)timeout_ms);
-    }
-    if (start_flush(broker, timeout_ms, requests_stopped, done) != 0)
-        done(broker->handlers.data);
+    if (start_flush(broker, &flush) != 0)
+        done(data);
 }
 
-static void flushed(struct broker *broker, natsStatus status, void (*then)(void *data))
+static void flushed(struct broker *broker, natsStatus status)
 {
     if (status != NATS_OK)
-        LOG_WARN("broker.not_flushed", log_text("error", natsStatus_GetText(status)));
-    then(broker->handlers.data);
+        LOG_WARN("broker.not_flushed", log_text("connection", broker->plan.name),
+                 log_text("error", natsStatus_GetText(status)));
 }
 
-void broker_flush(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data))
+void broker_flush(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data), void *data)
 {
-    if (start_flush(broker, timeout_ms, flushed, done) != 0)
-        done(broker->handlers.data);
+    const struct flush flush = {
+        .timeout_ms = timeout_ms, .done = flushed, .then = done, .data = data};
+
+    if (start_flush(broker, &flush) != 0)
+        done(data);
 }
 
 void broker_close(struct broker *broker)
@@ -531,16 +610,21 @@ void broker_close(struct broker *broker)
     natsConnection_Close(broker->connection);
 }
 
-void broker_free(struct broker *broker)
+void broker_free_all(struct broker *const *brokers, size_t count)
 {
-    drop_connection(broker);
-    destroy_spent(broker);
-    natsOptions_Destroy(broker->options);
+    for (size_t i = 0; i < count; i++) {
+        drop_connection(brokers[i]);
+        destroy_spent(brokers[i]);
+        natsOptions_Destroy(brokers[i]->options);
+        natsStatistics_Destroy(brokers[i]->statistics);
+    }
     nats_CloseAndWait(LIBRARY_STOP_MS);
-    broker_watch_free(&broker->watch);
-    broker_adapter_free(&broker->adapter);
-    free(broker->subscriptions);
-    free(broker);
+    for (size_t i = 0; i < count; i++) {
+        broker_watch_free(&brokers[i]->watch);
+        broker_adapter_free(&brokers[i]->adapter);
+        free(brokers[i]->subscriptions);
+        free(brokers[i]);
+    }
 }
 
 /* ---- Starting ---- */
@@ -567,12 +651,15 @@ static int set_options(struct broker *broker, const struct broker_settings *sett
 {
     natsStatus status = open_library();
 
-    if (status == NATS_OK && broker_options_create(&broker->options, settings) != 0)
+    if (status == NATS_OK && broker_options_create(&broker->options, settings, broker->plan.name,
+                                                   broker->plan.read_bytes) != 0)
         return -1;
     if (status == NATS_OK)
         status = broker_adapter_install(&broker->adapter, broker->options);
     if (status == NATS_OK)
         status = broker_watch_install(&broker->watch, broker->options);
+    if (status == NATS_OK)
+        status = natsStatistics_Create(&broker->statistics);
     if (status == NATS_OK)
         return 0;
     LOG_ERROR("broker.start_failed", log_text("error", natsStatus_GetText(status)));
@@ -580,35 +667,47 @@ static int set_options(struct broker *broker, const struct broker_settings *sett
     return -1;
 }
 
+static int plan_subscriptions(struct broker *broker)
+{
+    const struct broker_plan *plan = &broker->plan;
+    size_t count = 0;
+
+    for (size_t i = 0; i < plan->subject_count; i++)
+        count += plan->subjects[i].weight > 0 ? plan->subjects[i].weight : 1;
+    broker->subscriptions = calloc(count, sizeof *broker->subscriptions);
+    if (broker->subscriptions == NULL)
+        return -1;
+    for (size_t i = 0; i < plan->subject_count; i++) {
+        size_t end = broker->subscription_count;
+        end += plan->subjects[i].weight > 0 ? plan->subjects[i].weight : 1;
+        while (broker->subscription_count < end)
+            broker->subscriptions[broker->subscription_count++].subject = &plan->subjects[i];
+    }
+    return 0;
+}
+
 static void start_handles(struct broker *broker)
 {
     uv_timer_init(broker->loop, &broker->timer);
     broker->timer.data = broker;
-    uv_timer_start(&broker->timer, on_timer, 0, 0);
     uv_check_init(broker->loop, &broker->check);
     broker->check.data = broker;
     uv_check_start(&broker->check, on_check);
 }
 
-int broker_start(struct broker **result, uv_loop_t *loop, const struct broker_settings *settings,
-                 const struct broker_subject *subjects, size_t subject_count,
-                 const struct broker_handlers *handlers)
+int broker_create(struct broker **result, uv_loop_t *loop, const struct broker_settings *settings,
+                  const struct broker_plan *plan)
 {
     struct broker *broker = calloc(1, sizeof *broker);
 
     if (broker == NULL)
         return -1;
-    *broker = (struct broker){.loop = loop,
-                              .subjects = subjects,
-                              .subject_count = subject_count,
-                              .handlers = *handlers,
-                              .retry_ms = RETRY_MIN_MS};
-    broker->subscriptions = calloc(subject_count, sizeof(natsSubscription *));
-    if (broker->subscriptions == NULL)
+    *broker = (struct broker){.loop = loop, .plan = *plan, .retry_ms = RETRY_MIN_MS};
+    if (plan_subscriptions(broker) != 0)
         goto err_after_broker;
     if (broker_adapter_init(&broker->adapter, loop) != 0)
         goto err_after_subscriptions;
-    if (broker_watch_start(&broker->watch, loop, on_lost, broker) != 0)
+    if (broker_watch_start(&broker->watch, loop, plan->name, on_lost, broker) != 0)
         goto err_after_adapter;
     if (set_options(broker, settings) != 0)
         goto err_after_watch;
@@ -629,4 +728,19 @@ err_after_subscriptions:
 err_after_broker:
     free(broker);
     return -1;
+}
+
+void broker_start(struct broker *broker)
+{
+    uv_timer_start(&broker->timer, on_timer, 0, 0);
+}
+
+void broker_start_beside(struct broker *broker, struct broker *other)
+{
+    broker->other = other;
+    broker->follows = true;
+    other->other = broker;
+    /* The addresses of the settings: it is to try none of them. */
+    (void)natsOptions_SetServers(broker->options, NULL, 0);
+    broker_start(broker);
 }

@@ -1,11 +1,11 @@
 /*
- * The connection to the NATS broker, on the loop.
+ * A connection to the NATS broker, on the loop. chatd has two: lanes.c says why.
  *
  * Keeps trying until a broker is there, for ever. Requests come in through one callback, in the
  * order of their arrival; what is published goes into the library's buffer and is written once per
  * turn of the loop. All functions are for the loop's thread, and none of them blocks but the
  * attempts to connect while there is no connection. The struct settings are borrowed until
- * broker_free.
+ * broker_free_all.
  */
 #ifndef SERVICE_BROKER_H
 #define SERVICE_BROKER_H
@@ -28,6 +28,7 @@ struct broker;
 struct broker_subject {
     const char *subject;
     const char *queue_group; /* NULL: none */
+    unsigned weight;         /* of a queue group's member: this many subscriptions; 0: one */
     bool needed;
     bool early; /* subscribed to before broker_admit */
     void *data;
@@ -39,7 +40,7 @@ struct broker_subject {
 };
 
 struct broker_handlers {
-    void *data; /* also of the functions that broker_flush and broker_stop_requests call */
+    void *data;
     /* There is a connection with the early subscriptions, and no others before broker_admit. Each
      * time, until that has been called. */
     void (*connected)(void *data);
@@ -50,13 +51,30 @@ struct broker_handlers {
     void (*ready)(void *data, const char *url);
 };
 
+struct broker_plan {
+    const char *name; /* what the broker's monitoring and log lines call the connection */
+    const struct broker_subject *subjects;
+    size_t subject_count;
+    size_t read_bytes; /* taken from the socket in one turn of the loop, at most */
+    struct broker_handlers handlers;
+};
+
 /*
- * Starts to connect, in order to subscribe to `subjects`, which are borrowed until broker_free.
- * Returns 0, or -1 when the settings cannot be used (a file that does not load), with a log line.
+ * A connection that is to be made, in order to subscribe to the plan's subjects; the plan is
+ * copied, what it points to borrowed until broker_free_all. Returns 0, or -1 when the settings
+ * cannot be used (a file that does not load), with a log line.
  */
-int broker_start(struct broker **broker, uv_loop_t *loop, const struct broker_settings *settings,
-                 const struct broker_subject *subjects, size_t subject_count,
-                 const struct broker_handlers *handlers);
+int broker_create(struct broker **broker, uv_loop_t *loop, const struct broker_settings *settings,
+                  const struct broker_plan *plan);
+
+/* Begins to connect, to any of the addresses in the settings. */
+void broker_start(struct broker *broker);
+/*
+ * Begins to connect, to the broker that `other` is connected to and to no other one, and only while
+ * it is. From then on `other` prefers the address of this one likewise: queue groups of a cluster
+ * prefer members where the caller is, so the two do best at the same place.
+ */
+void broker_start_beside(struct broker *broker, struct broker *other);
 
 /* Go on from `connected`: subscribe to everything, on this connection and on all later ones. */
 void broker_admit(struct broker *broker);
@@ -85,18 +103,19 @@ size_t broker_buffered_bytes(const struct broker *broker);
  * Asks the broker for no more requests and calls `done` once all it had sent have been handed on,
  * or after `timeout_ms`, or at once when the broker is away.
  */
-void broker_stop_requests(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data));
+void broker_stop_requests(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data),
+                          void *data);
 
 /*
  * Calls `done` when the broker has taken all that was published before, or has not done so within
  * `timeout_ms`, or at once when it is away.
  */
-void broker_flush(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data));
+void broker_flush(struct broker *broker, uint64_t timeout_ms, void (*done)(void *data), void *data);
 
 /* Closes the connection and all handles; they are gone when the loop has run out. Not while a
  * broker_flush or broker_stop_requests is under way. */
 void broker_close(struct broker *broker);
-/* After the loop has run out. */
-void broker_free(struct broker *broker);
+/* After the loop has run out: all there are, and the library's threads. */
+void broker_free_all(struct broker *const *brokers, size_t count);
 
 #endif

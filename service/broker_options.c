@@ -24,7 +24,6 @@
 
 #define DEFAULT_URL "nats://127.0.0.1:4222"
 #define CONNECT_TIMEOUT_MS 2000
-#define READ_BYTES (128 * 1024)
 #define PING_INTERVAL_MS 20000
 #define PINGS_OUTSTANDING 2
 
@@ -37,11 +36,12 @@ static int bad_setting(const char *name, const char *value, natsStatus status)
 
 static int set_urls(natsOptions *options, const struct option_list *urls)
 {
+    const char *default_url = DEFAULT_URL;
     char text[NATS_URL_TEXT_BYTES];
     natsStatus status;
 
     if (urls->count == 0)
-        status = natsOptions_SetURL(options, DEFAULT_URL);
+        status = natsOptions_SetServers(options, &default_url, 1);
     else
         status =
             natsOptions_SetServers(options, (const char **)(void *)urls->values, (int)urls->count);
@@ -149,27 +149,28 @@ static int set_tls(natsOptions *options, const struct broker_settings *s)
     return 0;
 }
 
-static natsStatus set_behaviour(natsOptions *o, const char *name)
+static natsStatus set_behaviour(natsOptions *o, const char *name, size_t read_bytes)
 {
     natsStatus status;
 
-    if ((status = natsOptions_SetName(o, given(name) ? name : SETTINGS_PROGRAM)) == NATS_OK &&
+    if ((status = natsOptions_SetName(o, name)) == NATS_OK &&
         (status = natsOptions_SetTimeout(o, CONNECT_TIMEOUT_MS)) == NATS_OK &&
         (status = natsOptions_SetSendAsap(o, true)) == NATS_OK &&
-        (status = natsOptions_SetIOBufSize(o, READ_BYTES)) == NATS_OK &&
+        (status = natsOptions_SetIOBufSize(o, (int)read_bytes)) == NATS_OK &&
         (status = natsOptions_SetAllowReconnect(o, false)) == NATS_OK &&
         (status = natsOptions_SetPingInterval(o, PING_INTERVAL_MS)) == NATS_OK)
         status = natsOptions_SetMaxPingsOut(o, PINGS_OUTSTANDING);
     return status;
 }
 
-int broker_options_create(natsOptions **options, const struct broker_settings *settings)
+int broker_options_create(natsOptions **options, const struct broker_settings *settings,
+                          const char *name, size_t read_bytes)
 {
     natsStatus status = natsOptions_Create(options);
 
     if (status != NATS_OK)
         return bad_setting("all", "", status);
-    status = set_behaviour(*options, settings->connection_name);
+    status = set_behaviour(*options, name, read_bytes);
     if (status != NATS_OK)
         bad_setting("all", "", status);
     if (status == NATS_OK && set_urls(*options, &settings->urls) == 0 &&

@@ -7,8 +7,10 @@
 
 /*
  * Returns 0 and options for the caller to destroy, or -1 with a log line that names the setting
- * which cannot be used: an address or a file. Files must be readable now.
+ * which cannot be used: an address or a file. Files must be readable now. `name` is the
+ * connection's, `read_bytes` how much it reads at once.
  */
-int broker_options_create(natsOptions **options, const struct broker_settings *settings);
+int broker_options_create(natsOptions **options, const struct broker_settings *settings,
+                          const char *name, size_t read_bytes);
 
 #endif

@@ -59,7 +59,8 @@ static void on_disconnected(natsConnection *connection, void *data)
     watch->lost++;
     uv_mutex_unlock(&watch->lock);
     natsConnection_GetLastError(connection, &error);
-    LOG_WARN("broker.disconnected", log_text("error", error == NULL ? "" : error));
+    LOG_WARN("broker.disconnected", log_text("connection", watch->name),
+             log_text("error", error == NULL ? "" : error));
 }
 
 static void on_lame_duck(natsConnection *connection, void *data)
@@ -69,7 +70,8 @@ static void on_lame_duck(natsConnection *connection, void *data)
     if (is_stopped(data))
         return;
     broker_watch_url(connection, url, sizeof url);
-    LOG_WARN("broker.lame_duck", log_text("nats_url", url),
+    LOG_WARN("broker.lame_duck", log_text("connection", ((struct broker_watch *)data)->name),
+             log_text("nats_url", url),
              log_text("advice", "this broker is about to end; we go on with another of --nats-url "
                                 "when it closes the connection"));
 }
@@ -82,7 +84,8 @@ static void on_closed(natsConnection *connection, void *data)
     if (!wake(watch))
         return;
     natsConnection_GetLastError(connection, &error);
-    LOG_WARN("broker.closed", log_text("error", error == NULL ? "" : error));
+    LOG_WARN("broker.closed", log_text("connection", watch->name),
+             log_text("error", error == NULL ? "" : error));
 }
 
 static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status,
@@ -102,7 +105,8 @@ static void on_error(natsConnection *connection, natsSubscription *subscription,
         return;
     if (error == NULL || error[0] == '\0')
         natsConnection_GetLastError(connection, &error);
-    LOG_WARN("broker.error", log_text("status", natsStatus_GetText(status)),
+    LOG_WARN("broker.error", log_text("connection", watch->name),
+             log_text("status", natsStatus_GetText(status)),
              log_text("error", error == NULL ? "" : error), log_u64("withheld", withheld));
 }
 
@@ -131,10 +135,10 @@ uint64_t broker_watch_lost(struct broker_watch *watch)
     return lost;
 }
 
-int broker_watch_start(struct broker_watch *watch, uv_loop_t *loop, void (*closed)(void *data),
-                       void *data)
+int broker_watch_start(struct broker_watch *watch, uv_loop_t *loop, const char *name,
+                       void (*closed)(void *data), void *data)
 {
-    *watch = (struct broker_watch){.closed = closed, .data = data};
+    *watch = (struct broker_watch){.name = name, .closed = closed, .data = data};
     if (uv_mutex_init(&watch->lock) != 0)
         return -1;
     if (uv_async_init(loop, &watch->wake, on_wake) != 0) {

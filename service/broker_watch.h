@@ -11,6 +11,7 @@
 #include <uv.h>
 
 struct broker_watch {
+    const char *name; /* of the connection, in log lines */
     uv_async_t wake;
     uv_mutex_t lock; /* over what follows, up to `errors`, which any thread may touch; a leaf */
     bool stopped;
@@ -21,9 +22,10 @@ struct broker_watch {
     void *data;
 };
 
-/* On the loop, `closed` is called when the library has given up a connection. Returns 0 or -1. */
-int broker_watch_start(struct broker_watch *watch, uv_loop_t *loop, void (*closed)(void *data),
-                       void *data);
+/* On the loop, `closed` is called when the library has given up a connection. Borrows `name`.
+ * Returns 0 or -1. */
+int broker_watch_start(struct broker_watch *watch, uv_loop_t *loop, const char *name,
+                       void (*closed)(void *data), void *data);
 /* Sets the callbacks. `watch` must outlive all connections made with `options`. */
 natsStatus broker_watch_install(struct broker_watch *watch, natsOptions *options);
 /* From now on callbacks are silent. Closes the handle. */

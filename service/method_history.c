@@ -46,7 +46,7 @@ static void refuse_too_large(struct request *request, const struct store_history
 static void answer(struct request *request, const struct store_history *call)
 {
     enum codec_format format = request->reply.format;
-    size_t max = service_reply_bytes_max(request->service, format);
+    size_t max = lane_reply_bytes_max(request->reply.lane, format);
     const uint8_t *bytes;
     size_t size;
     int result;
@@ -70,7 +70,7 @@ static void done(struct store_history *call)
     if (call->status != STORE_OK) {
         method_store_error(request, call->status, &error);
         request_refuse(request, &error);
-    } else if (service_is_congested(request->service)) {
+    } else if (lane_is_congested(request->reply.lane)) {
         /* Pages are what fills the buffer: a small request has a large reply. */
         chat_error_set(&error, CHAT_OVERLOADED,
                        "too many replies wait for the broker to take them; retry");
@@ -99,7 +99,8 @@ static int submit(struct request *request, const struct method_input *input,
     page.from_seq = message->from_seq;
     page.before_seq = message->before_seq;
     page.limit = message->limit;
-    page.budget_bytes = service_reply_bytes_max(service, request->reply.format) - PAGE_FRAME_BYTES;
+    page.budget_bytes =
+        lane_reply_bytes_max(request->reply.lane, request->reply.format) - PAGE_FRAME_BYTES;
     request->call.history = (struct store_history){.data = request, .done = done};
     status = store_history(service->store, &request->call.history, &page);
     return status == STORE_OK ? 0 : method_store_error(request, status, error);

@@ -95,7 +95,7 @@ static int check_reply_size(const struct request *request, const struct store_se
                             struct chat_error *error)
 {
     enum codec_format format = request->reply.format;
-    size_t max = service_reply_bytes_max(request->service, format);
+    size_t max = lane_reply_bytes_max(request->reply.lane, format);
     size_t size = store_send_message_bytes_max(input) + PROTOBUF_FRAME_BYTES;
 
     if (format == CODEC_JSON)

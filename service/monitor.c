@@ -53,7 +53,7 @@ static json_t *endpoint(const struct method *method, bool with_metadata)
     snprintf(subject, sizeof subject, "chat.%s", method->name);
     snprintf(in_namespace, sizeof in_namespace, "chat.%s.*", method->name);
     object = json_pack("{s:s,s:s,s:s}", "name", method->name, "subject", subject, "queue_group",
-                       SERVICE_QUEUE_GROUP);
+                       LANES_QUEUE_GROUP);
     if (with_metadata)
         json_object_set_new(object, "metadata",
                             json_pack("{s:s}", "namespace_subject", in_namespace));
@@ -98,9 +98,10 @@ static void add_service_figures(const struct service *service, json_t *object)
     json_object_set_new(object, "lost_replies", number(counts->lost_replies));
     json_object_set_new(object, "refused_replies", number(counts->refused_replies));
     json_object_set_new(object, "reply_buffer_bytes",
-                        number(broker_buffered_bytes(service->broker)));
+                        number(lanes_buffered_bytes(&service->lanes)));
+    json_object_set_new(object, "connections", number(lanes_connected(&service->lanes)));
     json_object_set_new(object, "connections_lost",
-                        number(broker_connections_lost(service->broker)));
+                        number(lanes_connections_lost(&service->lanes)));
     json_object_set_new(object, "recovered_records", number(service->opened.records));
     json_object_set_new(object, "recovered_torn_bytes", number(service->opened.torn_bytes));
     json_object_set_new(object, "recovery_us", number(service->opened.took_us));

@@ -33,16 +33,17 @@ static natsStatus add_json_header(natsMsg *message, enum codec_format format)
     return natsMsgHeader_Set(message, "Content-Type", "application/json");
 }
 
-static natsStatus publish_json(struct service *service, const char *subject, const uint8_t *bytes,
+static natsStatus publish_json(const struct reply_address *address, const uint8_t *bytes,
                                size_t size)
 {
     natsMsg *message = NULL;
-    natsStatus status = natsMsg_Create(&message, subject, NULL, (const char *)bytes, (int)size);
+    natsStatus status =
+        natsMsg_Create(&message, address->subject, NULL, (const char *)bytes, (int)size);
 
     if (status == NATS_OK)
         status = add_json_header(message, CODEC_JSON);
     if (status == NATS_OK)
-        status = broker_publish_message(service->broker, message);
+        status = broker_publish_message(lane_way_back(address->lane), message);
     natsMsg_Destroy(message);
     return status;
 }
@@ -55,9 +56,9 @@ int reply_send(struct service *service, const struct reply_address *address, con
     if (address->subject == NULL)
         return 0;
     if (address->format == CODEC_JSON)
-        status = publish_json(service, address->subject, bytes, size);
+        status = publish_json(address, bytes, size);
     if (status != NATS_OK && status != NATS_MAX_PAYLOAD)
-        status = broker_publish(service->broker, address->subject, bytes, size);
+        status = broker_publish(lane_way_back(address->lane), address->subject, bytes, size);
     if (status == NATS_MAX_PAYLOAD)
         return -1;
     if (status != NATS_OK)
@@ -65,8 +66,8 @@ int reply_send(struct service *service, const struct reply_address *address, con
     return 0;
 }
 
-static natsStatus publish_error(struct service *service, const struct reply_address *address,
-                                const struct chat_error *error, const uint8_t *bytes, size_t size)
+static natsStatus publish_error(const struct reply_address *address, const struct chat_error *error,
+                                const uint8_t *bytes, size_t size)
 {
     char code[16];
     natsMsg *message = NULL;
@@ -81,7 +82,7 @@ static natsStatus publish_error(struct service *service, const struct reply_addr
     if (status == NATS_OK)
         status = add_json_header(message, address->format);
     if (status == NATS_OK)
-        status = broker_publish_message(service->broker, message);
+        status = broker_publish_message(lane_way_back(address->lane), message);
     natsMsg_Destroy(message);
     return status;
 }
@@ -101,9 +102,9 @@ void reply_error(struct service *service, const struct reply_address *address, c
     if (chat_error_encode(error, method, address->format, &service->reply_arena, &bytes, &size) !=
         0)
         size = 0;
-    status = publish_error(service, address, error, bytes, size);
+    status = publish_error(address, error, bytes, size);
     if (status == NATS_NO_SERVER_SUPPORT && size > 0)
-        status = broker_publish(service->broker, address->subject, bytes, size);
+        status = broker_publish(lane_way_back(address->lane), address->subject, bytes, size);
     if (status != NATS_OK)
         count_lost(service, status);
     arena_reset(&service->reply_arena);

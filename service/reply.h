@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 struct reply_address {
-    const char *subject; /* NULL: nobody is to be answered */
+    const struct lane *lane; /* by which the request came */
+    const char *subject;     /* NULL: nobody is to be answered */
     enum codec_format format;
 };
 

@@ -204,9 +204,9 @@ static int refuse_namespace(struct chat_error *error)
                           "the namespace in the subject must be 1 to 64 of A-Z a-z 0-9 _ -");
 }
 
-static int check_load(struct service *service, struct chat_error *error)
+static int check_load(const struct lane *lane, struct chat_error *error)
 {
-    if (service_is_congested(service))
+    if (lane_is_congested(lane))
         return chat_error_set(error, CHAT_OVERLOADED,
                               "too many replies wait for the broker to take them; retry");
     return 0;
@@ -238,9 +238,10 @@ static int submit(struct service *service, const struct method *method, const ch
     return -1;
 }
 
-void request_receive(struct service *service, natsMsg *message)
+void request_receive(const struct lane *lane, natsMsg *message)
 {
-    struct reply_address reply = {.subject = answerable_reply(service, message)};
+    struct service *service = lane->service;
+    struct reply_address reply = {.lane = lane, .subject = answerable_reply(service, message)};
     const struct method *method = NULL;
     struct request_headers headers;
     struct subject_target target;
@@ -259,7 +260,7 @@ void request_receive(struct service *service, natsMsg *message)
     if (result == 0 && parsed != 0)
         result = refuse_namespace(&error);
     if (result == 0)
-        result = check_load(service, &error);
+        result = check_load(lane, &error);
     if (result == 0)
         result = submit(service, method, target.namespace_name, message, &headers, &reply, &error);
     if (result == 0)

@@ -38,8 +38,8 @@ struct request {
     struct request *next; /* in the list of free ones */
 };
 
-/* The message is borrowed. */
-void request_receive(struct service *service, natsMsg *message);
+/* What came by the lane. The message is borrowed. */
+void request_receive(const struct lane *lane, natsMsg *message);
 
 /* A hint: request_receive follows for each of these, STORE_EXPECTED at most. */
 void request_expect(struct service *service, natsMsg *const *messages, size_t count);

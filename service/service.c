@@ -27,31 +27,11 @@
 #include <unistd.h>
 
 #define STOP_TIMEOUT_MS 5000
-/* Headers of a reply to JSON, with room to spare. */
-#define REPLY_HEADER_BYTES 128
-/* A broker that takes less is not worth serving, and arithmetic need not fear it. */
-#define REPLY_BYTES_MIN 256
 /* Room for any error, with its headers. */
 #define ANY_ERROR_BYTES 1024
 /* A page is at most what the broker takes; as JSON its parts are in the arena too. Only a bound:
  * memory is taken as it is needed. */
 #define REPLY_ARENA_BYTES ((size_t)512 * 1024 * 1024)
-
-/* ---- What requests ask ---- */
-
-size_t service_reply_bytes_max(const struct service *service, enum codec_format format)
-{
-    size_t max = broker_max_payload(service->broker);
-
-    if (max < REPLY_BYTES_MIN)
-        max = REPLY_BYTES_MIN;
-    return format == CODEC_JSON ? max - REPLY_HEADER_BYTES : max;
-}
-
-bool service_is_congested(const struct service *service)
-{
-    return broker_buffered_bytes(service->broker) > service->settings->reply_buffer_bytes;
-}
 
 /* ---- Stopping ---- */
 
@@ -69,12 +49,10 @@ static void store_closed(void *data)
     stop_watching_signals(service);
 }
 
-static void replies_taken(void *data)
+static void replies_taken(struct service *service)
 {
-    struct service *service = data;
-
     peers_stop(&service->peers);
-    broker_close(service->broker);
+    lanes_close(&service->lanes);
     store_close(service->store, store_closed, service);
 }
 
@@ -83,13 +61,11 @@ static void finish_if_idle(struct service *service)
     if (service->stage != SERVICE_FINISHING || service->in_flight > 0)
         return;
     service->stage = SERVICE_CLOSING;
-    broker_flush(service->broker, STOP_TIMEOUT_MS, replies_taken);
+    lanes_flush(&service->lanes, STOP_TIMEOUT_MS, replies_taken);
 }
 
-static void requests_stopped(void *data)
+static void requests_stopped(struct service *service)
 {
-    struct service *service = data;
-
     service->stage = SERVICE_FINISHING;
     finish_if_idle(service);
 }
@@ -103,7 +79,7 @@ static void begin_stopping(struct service *service)
 {
     service->stage = SERVICE_DRAINING;
     service->peers.stage = PEERS_IDLE;
-    broker_stop_requests(service->broker, STOP_TIMEOUT_MS, requests_stopped);
+    lanes_stop_requests(&service->lanes, STOP_TIMEOUT_MS, requests_stopped);
 }
 
 static void on_signal(uv_signal_t *handle, int signal_number)
@@ -130,16 +106,6 @@ void service_give_up(struct service *service)
 
 /* ---- Starting ---- */
 
-static void on_request(void *data, natsMsg *message)
-{
-    request_receive(data, message);
-}
-
-static void on_expected(void *data, natsMsg *const *messages, size_t count)
-{
-    request_expect(data, messages, count);
-}
-
 static void on_ready(void *data, const char *url)
 {
     struct service *service = data;
@@ -155,6 +121,7 @@ static void on_ready(void *data, const char *url)
                  log_text("advice", "raise the broker's max_payload: what it does not take is not "
                                     "answered, not even with an error"));
     peers_watch(&service->peers);
+    lanes_start_reads(&service->lanes);
 }
 
 static void on_connected(void *data)
@@ -194,53 +161,23 @@ static int open_store(struct service *service)
     return 0;
 }
 
-/*
- * Two tokens or three are all methods in all namespaces, and no events, which have four. More of
- * them behind a method of ours is a namespace with a dot in it: whoever sends that is to be told.
- */
-static const char *const request_subjects[SERVICE_REQUEST_SUBJECTS] = {
-    "chat.New.*.>", "chat.Send.*.>", "chat.History.*.>", "chat.*", "chat.*.*"};
-#define OPTIONAL_REQUEST_SUBJECTS 3 /* the first ones */
-
-static void set_subjects(struct service *service)
-{
-    struct broker_subject *subjects = service->subjects;
-
-    monitor_init(&service->monitor, service);
-    peers_init(&service->peers, service, service->settings->broker.inbox_prefix);
-    *subjects++ = (struct broker_subject){.subject = service->peers.inbox,
-                                          .early = true,
-                                          .data = &service->peers,
-                                          .receive = peers_receive,
-                                          .no_responders = peers_nobody};
-    for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
-        *subjects++ = (struct broker_subject){.subject = service->monitor.subjects[i],
-                                              .data = &service->monitor,
-                                              .receive = monitor_receive};
-    for (size_t i = 0; i < SERVICE_REQUEST_SUBJECTS; i++)
-        *subjects++ = (struct broker_subject){.subject = request_subjects[i],
-                                              .queue_group = SERVICE_QUEUE_GROUP,
-                                              .needed = i >= OPTIONAL_REQUEST_SUBJECTS,
-                                              .data = service,
-                                              .receive = on_request,
-                                              .expect = on_expected};
-}
-
-/* Nothing happens on the connection before the loop runs. */
+/* Nothing happens on the connections before the loop runs. */
 static int connect_broker(struct service *service)
 {
     const struct broker_handlers handlers = {.data = service,
                                              .connected = on_connected,
                                              .reconnected = on_reconnected,
                                              .ready = on_ready};
-    int started;
 
-    set_subjects(service);
-    started = broker_start(&service->broker, service->loop, &service->settings->broker,
-                           service->subjects, SERVICE_SUBJECTS, &handlers);
-    if (started != 0)
+    monitor_init(&service->monitor, service);
+    peers_init(&service->peers, service, service->settings->broker.inbox_prefix);
+    if (lanes_create(&service->lanes, service, &handlers) != 0) {
         peers_stop(&service->peers);
-    return started;
+        return -1;
+    }
+    service->broker = service->lanes.main.broker;
+    lanes_start(&service->lanes);
+    return 0;
 }
 
 /* From the first moment on, so that even a long recovery ends in an orderly way. */
@@ -272,9 +209,9 @@ int service_start(struct service *service, uv_loop_t *loop, const struct setting
 
 err_after_broker:
     peers_stop(&service->peers);
-    broker_close(service->broker);
+    lanes_close(&service->lanes);
     uv_run(loop, UV_RUN_NOWAIT);
-    broker_free(service->broker);
+    lanes_free(&service->lanes);
 err_after_signals:
     stop_watching_signals(service);
     uv_run(loop, UV_RUN_NOWAIT);
@@ -285,7 +222,7 @@ void service_free(struct service *service)
 {
     const struct service_counts *counts = &service->counts;
 
-    broker_free(service->broker);
+    lanes_free(&service->lanes);
     request_free_all(service);
     arena_free(&service->request_arena);
     arena_free(&service->reply_arena);

@@ -7,7 +7,7 @@
 
 #include "proto/arena.h"
 #include "proto/error.h"
-#include "service/broker.h"
+#include "service/lanes.h"
 #include "service/method_index.h"
 #include "service/monitor.h"
 #include "service/pace.h"
@@ -19,11 +19,6 @@
 #include <uv.h>
 
 struct request;
-
-#define SERVICE_QUEUE_GROUP "q"
-#define SERVICE_REQUEST_SUBJECTS 5
-/* And the inbox. */
-#define SERVICE_SUBJECTS (1 + SERVICE_REQUEST_SUBJECTS + MONITOR_SUBJECTS)
 
 /* Monotone counts since the start. */
 struct service_counts {
@@ -56,7 +51,8 @@ struct service {
     const struct settings *settings;
     uv_loop_t *loop;
     struct store *store;
-    struct broker *broker;
+    struct lanes lanes;
+    struct broker *broker; /* of the main lane */
     enum service_stage stage;
     bool gave_up; /* it stops, or has stopped, because of another instance */
     uint64_t started_ms;
@@ -74,7 +70,6 @@ struct service {
     uint64_t refused[CHAT_REASON_COUNT]; /* errors by reason */
     struct monitor monitor;
     struct peers peers;
-    struct broker_subject subjects[SERVICE_SUBJECTS];
     struct pace refused_pace;
     struct pace lost_pace;
     struct pace fault_pace;
@@ -100,11 +95,5 @@ void service_give_up(struct service *service);
 
 /* Called by request.c when a request is done with. */
 void service_request_finished(struct service *service);
-
-/* The largest body that a reply may have. */
-size_t service_reply_bytes_max(const struct service *service, enum codec_format format);
-
-/* Whether more replies wait for the broker than are allowed to. */
-bool service_is_congested(const struct service *service);
 
 #endif

@@ -61,7 +61,8 @@ static size_t fill_broker_table(struct broker_settings *b, struct option *table)
                     "What the subjects of replies to chatd begin with, for brokers that tell their "
                     "users apart by it; _INBOX when not given."),
         option_text("connection-name", "CHAT_CONNECTION_NAME", &b->connection_name, "TEXT",
-                    "What the broker's monitoring calls this connection; chatd when not given."),
+                    "What the broker's monitoring calls this connection, and with -reads behind it "
+                    "the second one; chatd when not given."),
     };
     memcpy(table, options, sizeof options);
     return sizeof options / sizeof *options;

@@ -67,6 +67,8 @@ static const struct {
      "Requests with a reply subject that is not answered.", 1},
     {"reply_buffer_bytes", PREFIX "reply_buffer_bytes", "gauge",
      "Replies and events that wait to be written to the broker, in bytes.", 1},
+    {"connections", PREFIX "connections", "gauge",
+     "Connections to the broker: 2 when all is well, one of them for History.", 1},
     {"connections_lost", PREFIX "connections_lost_total", "counter",
      "Lost connections to the broker.", 1},
     {"recovered_records", PREFIX "recovered_records", "gauge",

@@ -11,7 +11,7 @@ const nats = require('nats');
 const nkeys = require('nkeys.js');
 globalThis.crypto ??= require('node:crypto').webcrypto; // Node.js 18 has it, and not by this name
 const jwt = require('@nats-io/jwt');
-const { Broker, Chatd, makeDirectory, removeDirectory, runChat } = require('./harness');
+const { Broker, Chatd, eventually, makeDirectory, removeDirectory, runChat } = require('./harness');
 
 describe('connecting', { timeout: 240000 }, () => {
   let directory;
@@ -72,6 +72,7 @@ describe('connecting', { timeout: 240000 }, () => {
     await withBroker(settings, probe, async (broker, chatd) => {
       const good = chatd(right);
       await good.start();
+      await good.waitForEvent('reads_ready'); // by its second connection
       const { code, stdout, stderr } = await newChat(broker.url, right);
       assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
       assert.equal(JSON.parse(stdout).created, true);
@@ -217,10 +218,8 @@ describe('connecting', { timeout: 240000 }, () => {
 
   test('under a name of its own', () => withBroker({ http: '"127.0.0.1:-1"' }, {}, async (broker, chatd) => {
     await chatd(['--connection-name=chat of the north']).start();
-    const ports = fs.readdirSync(broker.directory).find((name) => name.endsWith('.ports'));
-    const [url] = JSON.parse(fs.readFileSync(path.join(broker.directory, ports), 'utf8')).monitoring;
-    const { connections } = await (await fetch(`${url}/connz`)).json();
-    assert.ok(connections.some(({ name }) => name === 'chat of the north'));
+    const names = async () => (await (await fetch(`${await broker.monitoringUrl()}/connz`)).json()).connections.map(({ name }) => name);
+    await eventually('both have it', async () => (await names()).filter((name) => /^chat of the north(-reads)?$/.test(name)).length === 2);
   }));
 
   test('an address that can never be right is refused at the start', async () => {

@@ -223,6 +223,12 @@ class Broker {
     });
   }
 
+  // Where its monitoring is, if its settings have `http`.
+  async monitoringUrl() {
+    const file = fs.readdirSync(this.directory).find((name) => name.endsWith('.ports'));
+    return JSON.parse(fs.readFileSync(path.join(this.directory, file), 'utf8')).monitoring[0];
+  }
+
   async #probe() {
     if (!this.program.running) throw new Error(this.program.tail());
     const probe = await nats.connect({ servers: this.url, reconnect: false, timeout: 2000, ...this.probe });

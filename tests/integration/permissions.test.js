@@ -46,7 +46,8 @@ describe('the example configuration', { timeout: 120000 }, () => {
     assert.deepEqual([...refused].sort(), expected.sort());
   }
 
-  test('is enough for chatd', () => {
+  test('is enough for chatd', async () => {
+    await world.chatd.waitForEvent('reads_ready'); // by its second connection
     assert.deepEqual(world.chatd.log.filter(({ event }) => /^broker\.|^other_instance/.test(event)), []);
   });
 

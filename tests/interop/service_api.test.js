@@ -140,7 +140,7 @@ describe('the service API', { timeout: 300000 }, () => {
     await world.broker.stop();
     await world.broker.start();
     await world.chatd.waitForEvent('broker.reconnected');
-    await eventually('the loss is counted', async () => (await data()).connections_lost === 1);
+    await eventually('the loss is counted', async () => (await data()).connections_lost === 2);
   });
 
   test('STATS counts requests and errors of each endpoint', async () => {
