@@ -1,7 +1,32 @@
+/*
+ * ISA-L's code for AVX and AVX-512 leaves the upper parts of the vector registers in use when it
+ * returns. On processors of these days each change between SSE, which all other code is compiled
+ * to, and AVX then costs hundreds of cycles, in this thread, for as long as they are: a CRC of 260
+ * bytes and two SSE instructions took 480 ns, and 25 with them given up. So they are.
+ */
 #include "store/crc32c.h"
 
 #include <isa-l/crc.h>
 #include <limits.h>
+
+#ifdef __x86_64__
+#include <immintrin.h>
+
+__attribute__((target("avx"))) static void zero_upper(void)
+{
+    _mm256_zeroupper();
+}
+
+static void give_up_vectors(void)
+{
+    if (__builtin_cpu_supports("avx"))
+        zero_upper();
+}
+#else
+static void give_up_vectors(void)
+{
+}
+#endif
 
 uint32_t crc32c(uint32_t crc, const void *data, size_t size)
 {
@@ -16,5 +41,6 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size)
         next += part;
         size -= (size_t)part;
     }
+    give_up_vectors();
     return ~state;
 }
