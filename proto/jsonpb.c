@@ -2,7 +2,8 @@
  * JSON text to a message: jansson parses, then each field of the descriptor looks for its value
  * under both of its names; if the object has more members than were found, one of them is unknown,
  * and it is refused by name. Everything of the message is in the arena; the parsed JSON is
- * given back before the return.
+ * given back before the return. What is as simple as most requests are does not get that far
+ * (jsonpb_plain.c).
  *
  * Recursion goes as deep as the message's type does, and never deeper than jansson's parser, which
  * refuses more than 2,048 levels.
@@ -12,6 +13,7 @@
 #include "google/protobuf/timestamp.pb-c.h"
 #include "proto/json_number.h"
 #include "proto/jsonpb_field.h"
+#include "proto/jsonpb_plain.h"
 #include "proto/rfc3339.h"
 #include <pthread.h>
 #include <stdbool.h>
@@ -351,6 +353,9 @@ int jsonpb_decode(const char *text, size_t size, const ProtobufCMessageDescripto
     if (size == 0)
         return chat_error_set(error, CHAT_MALFORMED,
                               "the request is empty: send a JSON object, {} at least");
+    *message = jsonpb_decode_plain(text, size, descriptor, arena);
+    if (*message != NULL)
+        return 0;
     json_t *json = parse(&decoder, text, size);
     if (json == NULL)
         return -1;

@@ -9,10 +9,10 @@
 #include "proto/jsonpb.h"
 
 #include "google/protobuf/timestamp.pb-c.h"
+#include "proto/json_text.h"
 #include "proto/jsonpb_field.h"
 #include "proto/rfc3339.h"
 #include "proto/utf8.h"
-#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static char *reserve(struct jsonpb_buffer *buffer, size_t size)
         return NULL;
     if (size <= buffer->capacity - buffer->size)
         return buffer->data + buffer->size;
-    size_t capacity = buffer->capacity < 256 ? 256 : 2 * buffer->capacity;
+    size_t capacity = buffer->capacity < 1024 ? 1024 : 2 * buffer->capacity;
     while (capacity - buffer->size < size)
         capacity *= 2;
     char *data = realloc(buffer->data, capacity);
@@ -66,43 +66,50 @@ static void append_escaped(struct jsonpb_buffer *buffer, char character)
     append_text(buffer, text);
 }
 
-static bool needs_escape(char character)
-{
-    return (unsigned char)character < 0x20 || character == '"' || character == '\\';
-}
-
 /* All but what JSON demands to be escaped stays as it is, in UTF-8. */
 static void append_string(struct jsonpb_buffer *buffer, const char *text)
 {
     size_t size = strlen(text);
     if (utf8_valid_length(text, size) < size)
         buffer->failed = true;
+    reserve(buffer, size + 2);
     append(buffer, "\"", 1);
     for (size_t at = 0; at < size;) {
-        size_t plain = at;
-        while (plain < size && !needs_escape(text[plain]))
-            plain++;
-        append(buffer, text + at, plain - at);
-        if (plain < size)
-            append_escaped(buffer, text[plain++]);
-        at = plain;
+        size_t plain = json_text_plain_length(text + at, size - at);
+        append(buffer, text + at, plain);
+        at += plain;
+        if (at < size)
+            append_escaped(buffer, text[at++]);
     }
     append(buffer, "\"", 1);
 }
 
+static void append_digits(struct jsonpb_buffer *buffer, uint64_t value)
+{
+    char text[20];
+    size_t first = sizeof(text);
+    do {
+        text[--first] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    append(buffer, text + first, sizeof(text) - first);
+}
+
 static void append_int64(struct jsonpb_buffer *buffer, int64_t value)
 {
-    char text[24];
-    snprintf(text, sizeof(text), "%" PRId64, value);
-    append_text(buffer, text);
+    if (value < 0)
+        append(buffer, "-", 1);
+    append_digits(buffer, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 /* Past what most readers hold in an integer it goes as a string, which the mapping allows. */
 static void append_uint64(struct jsonpb_buffer *buffer, uint64_t value)
 {
-    char text[24];
-    snprintf(text, sizeof(text), value > INT64_MAX ? "\"%" PRIu64 "\"" : "%" PRIu64, value);
-    append_text(buffer, text);
+    if (value > INT64_MAX)
+        append(buffer, "\"", 1);
+    append_digits(buffer, value);
+    if (value > INT64_MAX)
+        append(buffer, "\"", 1);
 }
 
 static void append_timestamp(struct jsonpb_buffer *buffer,

@@ -4,15 +4,37 @@
  */
 #include "proto/rfc3339.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #define SECONDS_MIN INT64_C(-62135596800) /* 0001-01-01T00:00:00Z */
 #define SECONDS_MAX INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 #define NANOS_MAX 999999999
+
+/* So many digits, with zeros in front, and what follows them. */
+static char *put_number(char *out, int digits, int value, char behind)
+{
+    for (int i = digits; i > 0; i--) {
+        out[i - 1] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    out[digits] = behind;
+    return out + digits + 1;
+}
+
+/* The fraction has 3, 6 or 9 digits, or is not there. */
+static char *put_fraction(char *out, int32_t nanos)
+{
+    if (nanos == 0)
+        return out;
+    out[-1] = '.';
+    if (nanos % 1000000 == 0)
+        return put_number(out, 3, nanos / 1000000, 'Z');
+    if (nanos % 1000 == 0)
+        return put_number(out, 6, nanos / 1000, 'Z');
+    return put_number(out, 9, nanos, 'Z');
+}
 
 int rfc3339_format(int64_t seconds, int32_t nanos, char text[RFC3339_BYTES])
 {
@@ -21,18 +43,13 @@ int rfc3339_format(int64_t seconds, int32_t nanos, char text[RFC3339_BYTES])
     if (seconds < SECONDS_MIN || seconds > SECONDS_MAX || nanos < 0 || nanos > NANOS_MAX ||
         gmtime_r(&time, &tm) == NULL)
         return -1;
-    char fraction[11] = "";
-    if (nanos % 1000000 == 0 && nanos != 0)
-        snprintf(fraction, sizeof(fraction), ".%03" PRId32, nanos / 1000000);
-    else if (nanos % 1000 == 0 && nanos != 0)
-        snprintf(fraction, sizeof(fraction), ".%06" PRId32, nanos / 1000);
-    else if (nanos != 0)
-        snprintf(fraction, sizeof(fraction), ".%09" PRId32, nanos);
-    /* Each number is within its digits; the remainders tell the compiler so. */
-    snprintf(text, RFC3339_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u%sZ",
-             (unsigned)(tm.tm_year + 1900) % 10000u, (unsigned)(tm.tm_mon + 1) % 100u,
-             (unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u, (unsigned)tm.tm_min % 100u,
-             (unsigned)tm.tm_sec % 100u, fraction);
+    char *out = put_number(text, 4, tm.tm_year + 1900, '-');
+    out = put_number(out, 2, tm.tm_mon + 1, '-');
+    out = put_number(out, 2, tm.tm_mday, 'T');
+    out = put_number(out, 2, tm.tm_hour, ':');
+    out = put_number(out, 2, tm.tm_min, ':');
+    out = put_number(out, 2, tm.tm_sec, 'Z');
+    *put_fraction(out, nanos) = '\0';
     return 0;
 }
 

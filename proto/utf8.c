@@ -56,6 +56,10 @@ size_t utf8_valid_length(const char *data, size_t size)
             at += 8;
             continue;
         }
+        if ((uint8_t)data[at] < 0x80) {
+            at++;
+            continue;
+        }
         uint32_t character;
         size_t length = utf8_read(data + at, size - at, &character);
         if (length == 0)
