@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a head without the fields of its own, in bytes: the longest there can be. */
-#define HEAD_BYTES_MAX 1024
+/* Of a head without its content type and the fields of its own: more than there can be. */
+#define HEAD_BYTES_MAX 512
 #define LOGGED_BYTES_MAX 200
 #define RETRY_AFTER "1" /* seconds */
 
@@ -325,31 +325,51 @@ void exchange_add_field(struct exchange *exchange, const char *name, const char 
     byte_buffer_append(&exchange->fields, "\r\n", 2);
 }
 
+static char *put(char *out, const char *text)
+{
+    return stpcpy(out, text);
+}
+
+static char *put_number(char *out, size_t number)
+{
+    char digits[20];
+    size_t first = sizeof digits;
+
+    do {
+        digits[--first] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    memcpy(out, digits + first, sizeof digits - first);
+    return out + sizeof digits - first;
+}
+
 struct shared_bytes *exchange_make_head(struct exchange *exchange, int code,
                                         const char *content_type, size_t length, bool close,
                                         size_t room)
 {
-    const char *policy = exchange->is_page ? "" : api_fields;
-    size_t size = HEAD_BYTES_MAX + exchange->fields.size;
-    struct shared_bytes *bytes = shared_bytes_make(size + room);
-    char *out = (char *)bytes->data;
-    int used =
-        snprintf(out, size, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s", code, exchange_status_text(code),
-                 http_server_date(exchange->connection->server), common_fields, policy);
+    size_t type_size = content_type == NULL ? 0 : strlen(content_type);
+    struct shared_bytes *bytes =
+        shared_bytes_make(HEAD_BYTES_MAX + type_size + exchange->fields.size + room);
+    char *out = put((char *)bytes->data, "HTTP/1.1 ");
 
+    out = put(put_number(out, (size_t)code), " ");
+    out = put(put(out, exchange_status_text(code)), "\r\nDate: ");
+    out = put(put(out, http_server_date(exchange->connection->server)), "\r\n");
+    out = put(out, common_fields);
+    if (!exchange->is_page)
+        out = put(out, api_fields);
     if (content_type != NULL)
-        used += snprintf(out + used, size - (size_t)used, "Content-Type: %s\r\n", content_type);
+        out = put(put(put(out, "Content-Type: "), content_type), "\r\n");
     if (length != SIZE_MAX)
-        used += snprintf(out + used, size - (size_t)used, "Content-Length: %zu\r\n", length);
+        out = put(put_number(put(out, "Content-Length: "), length), "\r\n");
     if (close)
-        used += snprintf(out + used, size - (size_t)used, "Connection: close\r\n");
+        out = put(out, "Connection: close\r\n");
     else if (exchange->head.minor == 0)
-        used += snprintf(out + used, size - (size_t)used, "Connection: keep-alive\r\n");
+        out = put(out, "Connection: keep-alive\r\n");
     if (exchange->fields.size > 0)
-        memcpy(out + used, exchange->fields.data, exchange->fields.size);
-    bytes->size = (size_t)used + exchange->fields.size;
-    memcpy(bytes->data + bytes->size, "\r\n", 2);
-    bytes->size += 2;
+        memcpy(out, exchange->fields.data, exchange->fields.size);
+    out = put(out + exchange->fields.size, "\r\n");
+    bytes->size = (size_t)(out - (char *)bytes->data);
     return bytes;
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/uuid.h"
 #include "clients/gateway/gateway.h"
+#include "clients/gateway/message_json.h"
 #include "clients/gateway/prefer.h"
 #include "proto/check.h"
 #include "proto/codec.h"
@@ -25,6 +26,8 @@
 #define USERS_MAX 100000
 /* A page as JSON: at most 6 bytes for each of a stored one, which fits a broker's message. */
 #define REPLY_BYTES_MAX ((size_t)512 * 1024 * 1024)
+/* Of a buffer that is used again. */
+#define KEPT_BYTES ((size_t)16 * 1024)
 
 struct http_call {
     struct chat_call call;
@@ -125,6 +128,34 @@ static int encode_history(const struct chat_call *call, struct arena *arena, con
                                 false, REPLY_BYTES_MAX / 2, CODEC_JSON, arena, bytes, size);
 }
 
+static char *append(char *out, const char *bytes, size_t size)
+{
+    memcpy(out, bytes, size);
+    return out + size;
+}
+
+/* As codec_encode_send writes it, which would have to decode the message once more. */
+static int encode_send(const struct chat_call *call, struct arena *arena, const uint8_t **bytes,
+                       size_t *size)
+{
+    static const char head[] = "{\"message\":";
+    static struct jsonpb_buffer message;
+    const char *tail =
+        call->result.sent.duplicate ? ",\"duplicate\":true}" : ",\"duplicate\":false}";
+    char *out = NULL;
+
+    if (message_json_print(call->result.sent.message, &message) == 0)
+        out = arena_alloc(arena, sizeof head - 1 + message.size + strlen(tail));
+    if (out != NULL) {
+        *bytes = (const uint8_t *)out;
+        out = append(append(out, head, sizeof head - 1), message.data, message.size);
+        *size = (size_t)((const uint8_t *)append(out, tail, strlen(tail)) - *bytes);
+    }
+    if (message.capacity > KEPT_BYTES)
+        jsonpb_buffer_free(&message);
+    return out == NULL ? -1 : 0;
+}
+
 static int encode(const struct http_call *call, struct arena *arena, const uint8_t **bytes,
                   size_t *size)
 {
@@ -134,11 +165,8 @@ static int encode(const struct http_call *call, struct arena *arena, const uint8
     case 'N':
         return codec_encode_new(c->result.created.chat_id, c->result.created.created, CODEC_JSON,
                                 arena, bytes, size);
-    case 'S': {
-        const struct chat_message *message = c->result.sent.message;
-        const struct codec_record record = {.data = message->bytes, .size = message->bytes_size};
-        return codec_encode_send(&record, c->result.sent.duplicate, CODEC_JSON, arena, bytes, size);
-    }
+    case 'S':
+        return encode_send(c, arena, bytes, size);
     default:
         return encode_history(c, arena, bytes, size);
     }

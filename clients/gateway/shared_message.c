@@ -4,7 +4,7 @@
  */
 #include "clients/gateway/shared_message.h"
 
-#include "chat.pb-c.h"
+#include "clients/gateway/message_json.h"
 #include "clients/gateway/websocket.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -70,42 +70,12 @@ static const char *json_in(const struct shared_message *message, enum shared_for
     return (const char *)bytes->data + bytes->size - tail - message->json_size;
 }
 
-/* protobuf-c's strings are not const, and nothing writes to these. */
-static char *borrow(const char *text)
-{
-    union {
-        const char *from;
-        char *to;
-    } both = {.from = text};
-
-    return both.to;
-}
-
-static int print(const struct chat_message *message, struct jsonpb_buffer *scratch)
-{
-    Google__Protobuf__Timestamp sent_at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    Chat__Message decoded;
-
-    chat__message__init(&decoded);
-    sent_at.seconds = message->sent_at_seconds;
-    sent_at.nanos = message->sent_at_nanos;
-    decoded.id = borrow(message->id);
-    decoded.client_id = borrow(message->client_id);
-    decoded.chat_id = borrow(message->chat_id);
-    decoded.user_id = borrow(message->user_id);
-    decoded.sent_at = &sent_at;
-    decoded.subject = borrow(message->subject);
-    decoded.text = borrow(message->text);
-    decoded.seq = message->seq;
-    return jsonpb_print(&decoded.base, scratch);
-}
-
 struct shared_message *shared_message_create(const struct chat_message *message,
                                              enum shared_form form, struct jsonpb_buffer *scratch)
 {
     struct shared_message *shared;
 
-    if (print(message, scratch) != 0)
+    if (message_json_print(message, scratch) != 0)
         return NULL;
     shared = calloc(1, sizeof *shared);
     if (shared == NULL)

@@ -29,13 +29,14 @@ bool address_prefix_is_valid(const char *prefix)
 
 int address_of_method(const char *method, const char *name, char subject[ADDRESS_SUBJECT_BYTES])
 {
-    if (name == NULL || name[0] == '\0') {
-        snprintf(subject, ADDRESS_SUBJECT_BYTES, "chat.%s", method);
-        return 0;
-    }
-    if (!chat_namespace_is_valid(name))
+    bool named = name != NULL && name[0] != '\0';
+
+    if (named && !chat_namespace_is_valid(name))
         return -1;
-    snprintf(subject, ADDRESS_SUBJECT_BYTES, "chat.%s.%s", method, name);
+    strcpy(subject, "chat.");
+    strcat(subject, method);
+    if (named)
+        strcat(strcat(subject, "."), name);
     return 0;
 }
 

@@ -39,6 +39,9 @@
 
 enum entry_state { ENTRY_WAITING, ENTRY_SENT };
 
+/* Texts that every call would have if it ended now, and nearly none needs: put into words then. */
+enum entry_text { TEXT_DETAIL, TEXT_NO_CONNECTION, TEXT_NO_REPLY };
+
 struct calls_entry {
     struct calls *calls;
     struct chat_call *call;
@@ -55,6 +58,7 @@ struct calls_entry {
     struct calls_entry *next;
     struct calls_entry *previous;
     int failure; /* the status, were this the end */
+    enum entry_text text;
     int code;
     char error[ID_BYTES];
     char detail[DETAIL_BYTES];
@@ -82,6 +86,7 @@ struct calls {
     uint32_t slot_count;
     uint32_t free_slot;
     char prefix[PREFIX_BYTES]; /* with the client's own token and the last dot */
+    size_t prefix_size;
     char replies[PREFIX_BYTES + 1];
     struct connection_subscription subscription;
     bool ticking;
@@ -131,22 +136,54 @@ static void give_slot(struct calls *calls, uint32_t slot)
     calls->free_slot = slot;
 }
 
+/* In hexadecimal, with what follows behind it. */
+static char *put_number(char *out, uint32_t number, char behind)
+{
+    int shift = 28;
+
+    while (shift > 0 && number >> shift == 0)
+        shift -= 4;
+    for (; shift >= 0; shift -= 4)
+        *out++ = "0123456789abcdef"[number >> shift & 0xf];
+    *out = behind;
+    return out + 1;
+}
+
+/* Behind the number and `behind`; NULL when there is none as put_number writes it. */
+static const char *take_number(const char *text, uint32_t *number, char behind)
+{
+    const char *first = text;
+
+    *number = 0;
+    for (; text - first < 8; text++) {
+        if (*text >= '0' && *text <= '9')
+            *number = *number << 4 | (uint32_t)(*text - '0');
+        else if (*text >= 'a' && *text <= 'f')
+            *number = *number << 4 | (uint32_t)(*text - 'a' + 10);
+        else
+            break;
+    }
+    return text > first && *text == behind ? text + 1 : NULL;
+}
+
 static void reply_subject(const struct calls_entry *entry, char subject[REPLY_BYTES])
 {
     const struct calls *calls = entry->calls;
+    char *out = subject + calls->prefix_size;
 
-    snprintf(subject, REPLY_BYTES, "%s%x-%x", calls->prefix, entry->slot,
-             calls->slots[entry->slot].uses);
+    memcpy(subject, calls->prefix, calls->prefix_size);
+    put_number(put_number(out, entry->slot, '-'), calls->slots[entry->slot].uses, '\0');
 }
 
 static struct calls_entry *find_entry(const struct calls *calls, const char *subject)
 {
-    size_t prefix = strlen(calls->prefix);
-    unsigned slot;
-    unsigned uses;
+    const char *token = subject + calls->prefix_size;
+    uint32_t slot;
+    uint32_t uses;
 
-    if (strncmp(subject, calls->prefix, prefix) != 0 ||
-        sscanf(subject + prefix, "%x-%x", &slot, &uses) != 2 || slot >= calls->slot_count ||
+    if (strncmp(subject, calls->prefix, calls->prefix_size) != 0 ||
+        (token = take_number(token, &slot, '-')) == NULL ||
+        take_number(token, &uses, '\0') == NULL || slot >= calls->slot_count ||
         calls->slots[slot].uses != uses)
         return NULL;
     return calls->slots[slot].entry;
@@ -169,6 +206,17 @@ static void unlink_entry(struct calls *calls, struct calls_entry *entry)
     give_slot(calls, entry->slot);
 }
 
+static const char *detail_of(struct calls_entry *entry)
+{
+    if (entry->text == TEXT_NO_CONNECTION)
+        snprintf(entry->detail, sizeof entry->detail, "there is no connection to the broker at %s",
+                 connection_urls(entry->calls->connection));
+    else if (entry->text == TEXT_NO_REPLY)
+        snprintf(entry->detail, sizeof entry->detail, "no reply on %s from the service",
+                 entry->subject);
+    return entry->detail;
+}
+
 /* The status, code, error and detail are the entry's; the result is in the call. */
 static void finish(struct calls_entry *entry, int status)
 {
@@ -180,7 +228,7 @@ static void finish(struct calls_entry *entry, int status)
     call->maybe_done = entry->maybe_done;
     call->code = status == CHAT_EREFUSED ? entry->code : 0;
     call->error = status == CHAT_EREFUSED ? entry->error : "";
-    call->detail = status == CHAT_OK ? "" : entry->detail;
+    call->detail = status == CHAT_OK ? "" : detail_of(entry);
     call->internal = NULL;
     call->cb(call);
     free(entry);
@@ -193,6 +241,7 @@ __attribute__((format(printf, 3, 4))) static void note_failure(struct calls_entr
     va_list arguments;
 
     entry->failure = status;
+    entry->text = TEXT_DETAIL;
     va_start(arguments, format);
     vsnprintf(entry->detail, sizeof entry->detail, format, arguments);
     va_end(arguments);
@@ -230,7 +279,8 @@ static natsStatus publish(struct calls_entry *entry)
         return status;
     entry->state = ENTRY_SENT;
     entry->due_ms = now_ms() + calls->attempt_timeout_ms;
-    note_failure(entry, CHAT_ETIMEDOUT, "no reply on %s from the service", entry->subject);
+    entry->failure = CHAT_ETIMEDOUT;
+    entry->text = TEXT_NO_REPLY;
     return NATS_OK;
 }
 
@@ -311,6 +361,7 @@ static void take_error(struct calls_entry *entry, natsMsg *message)
     size_t length;
 
     entry->failure = CHAT_EREFUSED;
+    entry->text = TEXT_DETAIL;
     wire_form_read_error((const uint8_t *)natsMsg_GetData(message),
                          (size_t)natsMsg_GetDataLength(message), entry->error, sizeof entry->error,
                          entry->detail, sizeof entry->detail);
@@ -423,10 +474,12 @@ int calls_prepare(struct calls *calls, struct calls_request *request, enum calls
     entry->refusals_are_final = context->refusals_are_final;
     entry->deadline_ms = timeout_ms == UINT64_MAX ? UINT64_MAX : now_ms() + timeout_ms;
     memcpy(entry->subject, subject, sizeof subject);
-    snprintf(entry->acting_user, sizeof entry->acting_user, "%s", user);
-    snprintf(entry->traceparent, sizeof entry->traceparent, "%s", trace);
-    note_failure(entry, CHAT_ETIMEDOUT, "there is no connection to the broker at %s",
-                 connection_urls(calls->connection));
+    if (user[0] != '\0')
+        snprintf(entry->acting_user, sizeof entry->acting_user, "%s", user);
+    if (trace[0] != '\0')
+        snprintf(entry->traceparent, sizeof entry->traceparent, "%s", trace);
+    entry->failure = CHAT_ETIMEDOUT;
+    entry->text = TEXT_NO_CONNECTION;
     if (take_slot(calls, entry) != 0) {
         free(entry);
         return CHAT_ENOMEM;
@@ -542,6 +595,7 @@ int calls_create(struct calls **result, const struct calls_settings *settings)
     uuid_format(&uuid, id);
     snprintf(calls->prefix, sizeof calls->prefix, "%.200s.%s.",
              prefix == NULL || prefix[0] == '\0' ? CALLS_DEFAULT_PREFIX : prefix, id);
+    calls->prefix_size = strlen(calls->prefix);
     snprintf(calls->replies, sizeof calls->replies, "%s*", calls->prefix);
     *result = calls;
     return CHAT_OK;
