@@ -104,9 +104,16 @@ static void work_start(struct reader *reader, struct reader_queue *queue, bool b
     uv_queue_work(reader->loop, &work->request, on_work, on_work_done);
 }
 
+/* Urgent items do not take the last thread from bulk items that have none. */
+static unsigned urgent_works_max(const struct reader *reader)
+{
+    return reader->bulk.first != NULL && reader->works_bulk == 0 ? READER_WORKS_MAX - 1
+                                                                 : READER_WORKS_MAX;
+}
+
 void reader_flush(struct reader *reader)
 {
-    while (reader->urgent.first != NULL && reader->works_busy < READER_WORKS_MAX)
+    while (reader->urgent.first != NULL && reader->works_busy < urgent_works_max(reader))
         work_start(reader, &reader->urgent, false);
     while (reader->bulk.first != NULL && reader->works_busy < READER_WORKS_MAX &&
            reader->works_bulk < BULK_WORKS_MAX)

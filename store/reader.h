@@ -3,8 +3,8 @@
  *
  * Items are gathered and go to the pool together: a snapshot and a wake-up are shared by many
  * small reads. There are two queues. Urgent items (what commands need before they are applied) go
- * first; bulk items (pages of history) fill what is left, and never take the last thread. How much
- * is read at once is bounded by weight, and so is the memory that results take.
+ * first; bulk items (pages of history) fill what is left. Neither kind takes the last thread from
+ * the other. How much is read at once is bounded by weight, and so is the memory that results take.
  *
  * Used on the loop's thread; `run` of an item is called on a thread of the pool.
  */

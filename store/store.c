@@ -43,12 +43,11 @@ void store_die(const char *what, const struct store_failure *failure)
     _exit(STORE_EXIT_STATUS);
 }
 
-int store_request_begin(struct store *store)
+static int request_begin(struct store *store, bool room)
 {
     if (store->closing)
         return STORE_CLOSING;
-    if (store->requests >= store->options.requests_max ||
-        store->request_bytes >= store->options.request_bytes_max) {
+    if (!room) {
         store->statistics.refused_overloaded++;
         return STORE_OVERLOADED;
     }
@@ -56,8 +55,29 @@ int store_request_begin(struct store *store)
     return 0;
 }
 
-void store_request_end(struct store *store)
+int store_command_begin(struct store *store)
 {
+    return request_begin(store, store->requests - store->reads < store->options.requests_max &&
+                                    store->request_bytes < store->options.request_bytes_max);
+}
+
+void store_command_end(struct store *store)
+{
+    store->requests--;
+}
+
+int store_read_begin(struct store *store)
+{
+    int status = request_begin(store, store->reads < store->options.requests_max);
+
+    if (status == 0)
+        store->reads++;
+    return status;
+}
+
+void store_read_end(struct store *store)
+{
+    store->reads--;
     store->requests--;
 }
 

@@ -33,7 +33,7 @@ struct store_options {
     uint64_t segments_max;         /* journal segments */
     uint64_t tail_bytes_max;       /* messages in memory that are not settled */
     uint64_t chat_cache_bytes_max; /* what is kept in memory of chats that are idle */
-    uint64_t requests_max;         /* in flight; past it STORE_OVERLOADED */
+    uint64_t requests_max;         /* in flight, commands and reads each; past it OVERLOADED */
     uint64_t request_bytes_max;    /* of commands in flight */
     uint64_t map_bytes;            /* of the database: address space, not disk */
     enum database_check check;     /* of the database's pages, before it is opened */

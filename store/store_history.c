@@ -57,7 +57,7 @@ static void read_free(struct store_read *read)
     free(read->records);
     database_page_free(&read->page);
     free(read);
-    store_request_end(store);
+    store_read_end(store);
 }
 
 static void finish(struct store_read *read, int status)
@@ -316,13 +316,13 @@ int store_history(struct store *store, struct store_history *request,
 {
     struct store_read *read;
     struct chat *chat;
-    int status = store_request_begin(store);
+    int status = store_read_begin(store);
 
     if (status != 0)
         return status;
     read = read_make(store, request, input);
     if (read == NULL) {
-        store_request_end(store);
+        store_read_end(store);
         return STORE_NO_MEMORY;
     }
     request->read = read;

@@ -74,6 +74,7 @@ struct batch {
     unsigned lookups; /* not yet done */
     bool sent;        /* to the journal's thread */
     bool written;     /* and back */
+    bool counted;     /* what there is to count once has been */
     int status;       /* of the append */
     uint64_t took_us;
     struct store_failure failure;
@@ -119,6 +120,7 @@ struct store {
     struct batch *batch_unused;
     size_t batch_bytes_max;
     bool appending;            /* the journal's thread has one */
+    unsigned applied;          /* commands, in this turn of the loop */
     uint64_t usual_sync_us_16; /* how long a batch takes lately, sixteen times */
     struct store_command *command_unused;
     struct table loads; /* chats being looked up */
@@ -138,6 +140,7 @@ struct store {
     bool tick_running;
 
     uint64_t requests;      /* in flight */
+    uint64_t reads;         /* of these: pages */
     uint64_t request_bytes; /* of commands not yet durable */
     struct store_statistics statistics;
 
@@ -149,9 +152,13 @@ struct store {
 
 /* Logs why and ends the process: nobody knows what is on disk, or memory no longer follows it. */
 void store_die(const char *what, const struct store_failure *failure) __attribute__((noreturn));
-/* Counts a request in, or returns why it cannot be taken: STORE_CLOSING or STORE_OVERLOADED. */
-int store_request_begin(struct store *store);
-void store_request_end(struct store *store);
+/* Counts a New or Send in, or a page to be read; or returns why it cannot be taken: STORE_CLOSING
+ * or STORE_OVERLOADED. Each kind has a limit of its own, so that commands never keep readers out.
+ */
+int store_command_begin(struct store *store);
+void store_command_end(struct store *store);
+int store_read_begin(struct store *store);
+void store_read_end(struct store *store);
 
 /* store_recover.c: opens journal and state behind an open database. */
 int store_recover(struct store *store, struct store_opened *opened, struct store_failure *failure);
@@ -172,6 +179,8 @@ int store_chat_check(const struct chat *chat, const char *namespace_name, const 
 /* store_write.c */
 void store_write_turn(struct store *store);
 bool store_write_idle(const struct store *store);
+/* Whether the next turn has something to apply already: the loop must not wait for it. */
+bool store_write_has_more(const struct store *store);
 /* Answers all commands that are not yet on their way to the disk. */
 void store_write_refuse(struct store *store, int status);
 void store_write_free(struct store *store);

@@ -268,7 +268,7 @@ void store_settle_turn(struct store *store)
 {
     bool more = state_evict(&store->state, EVICT_PER_TURN);
 
-    if (more)
+    if (more || store_write_has_more(store))
         uv_idle_start(&store->busy, on_busy);
     else
         uv_idle_stop(&store->busy);

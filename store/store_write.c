@@ -28,6 +28,11 @@
 #define HERE_BYTES_MAX ((size_t)32 * 1024)
 #define HERE_SYNC_US_MAX 250
 
+/* A batch may have tens of thousands of commands. In one turn of the loop no more than so many are
+ * applied and answered, a millisecond's work: pages that are asked for meanwhile do not wait for
+ * all of them. */
+#define APPLIED_PER_TURN 256
+
 static uint64_t now_ns(const struct store *store)
 {
     struct timespec now;
@@ -87,7 +92,7 @@ static void command_give(struct store_command *command)
     database_page_free(&command->original);
     command->next = store->command_unused;
     store->command_unused = command;
-    store_request_end(store);
+    store_command_end(store);
 }
 
 static void finish_send(struct store_command *command, const struct state_send_result *result)
@@ -157,6 +162,7 @@ static void batch_recycle(struct store *store, struct batch *batch)
     batch->lookups = 0;
     batch->sent = false;
     batch->written = false;
+    batch->counted = false;
     batch->status = 0;
     batch->next = store->batch_unused;
     store->batch_unused = batch;
@@ -282,21 +288,34 @@ static void expect_apply(const struct store *store, const struct store_command *
     }
 }
 
-static void apply_batch(struct store *store, struct batch *batch)
+static void count_once(struct store *store, struct batch *batch)
 {
-    struct store_command *command = batch->first;
-    struct store_command *next;
-
+    if (batch->counted)
+        return;
+    batch->counted = true;
     if (batch->status == 0)
         store_settle_note(store, batch->journal.size);
     else if (batch->status == STORE_FULL)
         store->statistics.refused_full += batch->journal.count;
-    for (; command != NULL; command = next) {
-        next = command->next;
-        if (next != NULL)
-            expect_apply(store, next);
+}
+
+/* As much of it as this turn of the loop may do. */
+static void apply_batch(struct store *store, struct batch *batch)
+{
+    count_once(store, batch);
+    while (batch->first != NULL && store->applied < APPLIED_PER_TURN) {
+        struct store_command *command = batch->first;
+        batch->first = command->next;
+        if (batch->first != NULL)
+            expect_apply(store, batch->first);
+        store->applied++;
         apply_command(command, batch);
     }
+}
+
+static bool is_ready(const struct batch *batch)
+{
+    return batch != NULL && batch->written && batch->lookups == 0;
 }
 
 /* Batches are applied from the front: a callback that sends again only touches the back. */
@@ -304,8 +323,10 @@ static void apply_ready(struct store *store)
 {
     struct batch *batch;
 
-    while ((batch = store->batch_first) != NULL && batch->written && batch->lookups == 0) {
+    while (is_ready(batch = store->batch_first)) {
         apply_batch(store, batch);
+        if (batch->first != NULL)
+            return; /* the next turn goes on */
         store->batch_first = batch->next;
         if (store->batch_first == NULL)
             store->batch_last = NULL;
@@ -408,7 +429,14 @@ static void batch_done(struct worker_job *job)
 
 void store_write_turn(struct store *store)
 {
+    store->applied = 0;
+    apply_ready(store);
     send_next(store);
+}
+
+bool store_write_has_more(const struct store *store)
+{
+    return is_ready(store->batch_first);
 }
 
 void store_write_refuse(struct store *store, int status)
@@ -641,13 +669,13 @@ int store_send(struct store *store, struct store_send *request,
                const struct store_send_input *input)
 {
     struct store_command *command;
-    int status = store_request_begin(store);
+    int status = store_command_begin(store);
 
     if (status != 0)
         return status;
     command = command_take(store, COMMAND_SEND);
     if (command == NULL) {
-        store_request_end(store);
+        store_command_end(store);
         return STORE_NO_MEMORY;
     }
     command->request.send = request;
@@ -800,13 +828,13 @@ int store_new(struct store *store, struct store_new *request, const char *namesp
               char *const *user_ids, size_t user_count)
 {
     struct store_command *command;
-    int status = store_request_begin(store);
+    int status = store_command_begin(store);
 
     if (status != 0)
         return status;
     command = command_take(store, COMMAND_NEW);
     if (command == NULL) {
-        store_request_end(store);
+        store_command_end(store);
         return STORE_NO_MEMORY;
     }
     command->request.new_chat = request;

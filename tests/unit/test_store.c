@@ -637,6 +637,88 @@ static void test_overload(void **fixture)
     assert_int_equal(send_text(f, &chat, "again", "t").seq, 3);
 }
 
+static int ask(struct fixture *f, struct page *page, struct store_history *request)
+{
+    struct store_history_input input = {
+        .namespace_name = "default", .limit = 1, .budget_bytes = PAGE_BYTES};
+
+    *request = (struct store_history){.data = page, .done = history_done};
+    return store_history(f->store, request, &input);
+}
+
+/* Neither kind keeps the other out: pages of a chat that has to be looked for, and Sends. */
+static void test_overload_is_by_kind(void **fixture)
+{
+    struct fixture *f = *fixture;
+    struct uuid chat;
+    struct page pages[3] = {0};
+    struct store_history reads[3];
+    struct sent sent[3] = {0};
+    struct store_send sends[3];
+
+    f->options.requests_max = 2;
+    open_store(f);
+    chat = new_chat(f, "ann");
+    for (int i = 0; i < 3; i++) {
+        struct store_send_input input = {.namespace_name = "default",
+                                         .chat_id = chat,
+                                         .user_id = "ann",
+                                         .client_id = (char[]){(char)('a' + i), 0},
+                                         .subject = "",
+                                         .text = "t"};
+        int expected = i < 2 ? 0 : STORE_OVERLOADED;
+        sends[i] = (struct store_send){.data = &sent[i], .done = send_done};
+        assert_int_equal(store_send(f->store, &sends[i], &input), expected);
+        assert_int_equal(ask(f, &pages[i], &reads[i]), expected);
+    }
+    for (int i = 0; i < 2; i++) {
+        run_until(f, &sent[i].done);
+        run_until(f, &pages[i].done);
+        assert_int_equal(pages[i].status, STORE_NO_CHAT);
+    }
+    assert_int_equal(ask(f, &pages[2], &reads[2]), 0);
+    run_until(f, &pages[2].done);
+}
+
+/* A large batch is answered in several turns of the loop, and pages come in between. */
+static void test_turns_are_short(void **fixture)
+{
+    struct fixture *f = *fixture;
+    struct flood *flood = flood_make(f);
+    struct uuid chat;
+    size_t most = 0;
+    size_t between = 0;
+
+    open_store(f);
+    chat = new_chat(f, "ann");
+    for (size_t i = 0; i < FLOOD; i++) {
+        struct store_send_input input = {.namespace_name = "default",
+                                         .chat_id = chat,
+                                         .user_id = "ann",
+                                         .client_id = flood->clients[i],
+                                         .subject = "",
+                                         .text = "t"};
+        snprintf(flood->clients[i], sizeof flood->clients[i], "%zu", i);
+        flood->requests[i] = (struct store_send){.data = flood, .done = flood_done};
+        assert_int_equal(store_send(f->store, &flood->requests[i], &input), 0);
+    }
+    while (flood->done < FLOOD) {
+        size_t before = flood->done;
+        uv_run(&f->loop, UV_RUN_ONCE);
+        if (flood->done - before > most)
+            most = flood->done - before;
+        if (flood->done > 0 && flood->done < FLOOD) {
+            assert_int_equal(history(f, &chat, 0, 0, 1, PAGE_BYTES).count, 1);
+            between++;
+        }
+    }
+    assert_in_range(most, 1, 1000);
+    assert_true(between >= 4);
+    for (size_t i = 0; i < FLOOD; i++)
+        assert_int_equal(flood->seqs[i], i + 1);
+    free(flood);
+}
+
 /* --- closing, dying, coming back --- */
 
 /* Closing answers what was taken. */
@@ -841,6 +923,8 @@ int main(int argc, char **argv)
         TEST(test_flood_of_retries),
         TEST(test_crowd_of_news),
         TEST(test_overload),
+        TEST(test_overload_is_by_kind),
+        TEST(test_turns_are_short),
         TEST(test_close_answers),
         TEST(test_killed),
         TEST(test_locked),
