@@ -55,6 +55,7 @@
 
 struct subscription {
     const struct broker_subject *subject;
+    size_t first;           /* the place of the first one of the subject */
     natsSubscription *nats; /* NULL without a connection */
 };
 
@@ -65,6 +66,7 @@ struct broker {
     natsConnection *connection; /* NULL, or the last one, maybe closed */
     struct subscription *subscriptions;
     size_t subscription_count;
+    size_t lately; /* the first subscription of the subject that had a message last */
     natsStatistics *statistics;
     uint64_t received;    /* messages of `connection` that are handed on */
     struct broker *other; /* to be connected where this one is; NULL: none */
@@ -174,24 +176,35 @@ static uint64_t count_received(struct broker *broker)
     return received;
 }
 
-/* Looks no further than all that has come is found: there may be hundreds of subscriptions. */
+/* Hands on what has come by the subscription. */
+static void drain(struct broker *broker, const struct subscription *subscription)
+{
+    uint64_t queued = 0;
+
+    if (subscription->nats == NULL ||
+        natsSubscription_QueuedMsgs(subscription->nats, &queued) != NATS_OK || queued == 0)
+        return;
+    drain_burst(broker, subscription, queued);
+    broker->received += queued;
+    broker->lately = subscription->first;
+}
+
+/*
+ * There may be hundreds of subscriptions, and to look at one takes 20 ns: it begins with those of
+ * the subject by which something came the last time, and ends when all that has come is found.
+ */
 static void receive(struct broker *broker)
 {
+    size_t count = broker->subscription_count;
     uint64_t received;
-    uint64_t queued;
 
     if (broker->connection == NULL)
         return;
     received = count_received(broker);
-    for (size_t i = 0; i < broker->subscription_count && broker->received != received; i++) {
-        struct subscription *subscription = &broker->subscriptions[i];
-        queued = 0;
-        if (subscription->nats == NULL ||
-            natsSubscription_QueuedMsgs(subscription->nats, &queued) != NATS_OK)
-            continue;
-        drain_burst(broker, subscription, queued);
-        broker->received += queued;
-    }
+    for (size_t i = broker->lately; i < count && broker->received != received; i++)
+        drain(broker, &broker->subscriptions[i]);
+    for (size_t i = 0; i < count && broker->received != received; i++)
+        drain(broker, &broker->subscriptions[i]);
     broker->received = received;
     if (broker->spent_count > SPENT_KEPT)
         destroy_spent(broker);
@@ -678,10 +691,11 @@ static int plan_subscriptions(struct broker *broker)
     if (broker->subscriptions == NULL)
         return -1;
     for (size_t i = 0; i < plan->subject_count; i++) {
-        size_t end = broker->subscription_count;
-        end += plan->subjects[i].weight > 0 ? plan->subjects[i].weight : 1;
+        size_t first = broker->subscription_count;
+        size_t end = first + (plan->subjects[i].weight > 0 ? plan->subjects[i].weight : 1);
         while (broker->subscription_count < end)
-            broker->subscriptions[broker->subscription_count++].subject = &plan->subjects[i];
+            broker->subscriptions[broker->subscription_count++] =
+                (struct subscription){.subject = &plan->subjects[i], .first = first};
     }
     return 0;
 }
