@@ -336,13 +336,19 @@ natsStatus connection_publish(struct connection *connection, const char *subject
 {
     natsConnection *nats = connection->link == NULL ? NULL : nats_link_connection(connection->link);
 
+    natsStatus status;
+
     if (nats == NULL)
         return NATS_CONNECTION_CLOSED;
     if (acting_user != NULL || traceparent != NULL)
-        return publish_with_headers(nats, subject, reply, acting_user, traceparent, bytes, size);
-    if (reply == NULL)
-        return natsConnection_Publish(nats, subject, bytes, (int)size);
-    return natsConnection_PublishRequest(nats, subject, reply, bytes, (int)size);
+        status = publish_with_headers(nats, subject, reply, acting_user, traceparent, bytes, size);
+    else if (reply == NULL)
+        status = natsConnection_Publish(nats, subject, bytes, (int)size);
+    else
+        status = natsConnection_PublishRequest(nats, subject, reply, bytes, (int)size);
+    if (status == NATS_OK)
+        nats_link_published(connection->link, size);
+    return status;
 }
 
 /* ---- Closing ---- */

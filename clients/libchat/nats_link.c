@@ -9,6 +9,10 @@
  * begins to poll when the connection is there. Its other callbacks are called with the library's
  * locks held and from any thread: they write down what is wanted and wake the loop.
  *
+ * What is published gathers in the library. A socket nearly always takes it, so that it is written
+ * without asking: before the loop waits, or as soon as there are EARLY_BYTES of it. Only what is
+ * left over is polled for.
+ *
  * The library may close its socket on a thread of its own, for one when pings go unanswered;
  * another file can then get the number while libuv still polls it. So what is polled is a
  * duplicate, which is ours to close.
@@ -28,6 +32,9 @@
 #include <unistd.h>
 
 #define TEXT_BYTES 256
+/* Published in one turn of the loop; past it they are written at once, so that the broker can
+ * begin. */
+#define EARLY_BYTES ((size_t)16 * 1024)
 
 /* What other threads have to say. */
 struct posted {
@@ -47,6 +54,8 @@ struct nats_link {
     natsOptions *options;
     natsConnection *connection;
     uv_async_t wake;
+    uv_prepare_t prepare; /* before the loop waits */
+    uv_idle_t idle;       /* while bytes are unwritten: the loop does not wait */
     uv_poll_t poll;
     uv_work_t work;
     uv_mutex_t lock; /* over `posted`; a leaf */
@@ -59,6 +68,8 @@ struct nats_link {
     bool close_wanted;
     bool polling;      /* `poll` is a handle of the loop */
     int polled_events; /* what it is polled for */
+    bool poll_writes;  /* what is unwritten is polled for */
+    size_t published;  /* bytes since the last write */
     bool working;      /* the pool has `work` */
     bool destroyed;    /* the connection is, or there never was one */
     unsigned handles;  /* that have not been closed */
@@ -91,33 +102,37 @@ static natsStatus on_attach(void **user_data, void *loop, natsConnection *connec
 
 static void poll_as_wanted(struct nats_link *link);
 
-/* On the loop's thread it can be done at once; that is where nearly all writes begin. */
-static natsStatus want(struct nats_link *link, bool *what, bool wanted)
+static void on_idle(uv_idle_t *idle)
 {
-    uv_thread_t self = uv_thread_self();
-
-    uv_mutex_lock(&link->lock);
-    *what = wanted;
-    uv_mutex_unlock(&link->lock);
-    if (uv_thread_equal(&self, &link->thread))
-        poll_as_wanted(link);
-    else
-        uv_async_send(&link->wake);
-    return NATS_OK;
+    (void)idle; /* its being active is all that is wanted */
 }
 
 static natsStatus on_read(void *user_data, bool add)
 {
     struct nats_link *link = user_data;
 
-    return want(link, &link->posted.want_read, add);
+    uv_mutex_lock(&link->lock);
+    link->posted.want_read = add;
+    uv_mutex_unlock(&link->lock);
+    uv_async_send(&link->wake);
+    return NATS_OK;
 }
 
+/* What the loop's thread publishes, and that is nearly all, is written before the loop waits. Other
+ * threads have the loop poll for it. */
 static natsStatus on_write(void *user_data, bool add)
 {
     struct nats_link *link = user_data;
+    uv_thread_t self = uv_thread_self();
 
-    return want(link, &link->posted.want_write, add);
+    uv_mutex_lock(&link->lock);
+    link->posted.want_write = add;
+    uv_mutex_unlock(&link->lock);
+    if (!uv_thread_equal(&self, &link->thread))
+        uv_async_send(&link->wake);
+    else if (add && !link->poll_writes)
+        uv_idle_start(&link->idle, on_idle);
+    return NATS_OK;
 }
 
 /* Sent under the lock: once the loop has seen it, nobody else uses the handle. */
@@ -170,8 +185,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         natsConnection_ProcessReadEvent(link->connection);
         link->handlers.readable(link->handlers.data);
     }
-    if (status >= 0 && (events & UV_WRITABLE) != 0 && link->polling)
+    if (status >= 0 && (events & UV_WRITABLE) != 0 && link->polling) {
         natsConnection_ProcessWriteEvent(link->connection);
+        poll_as_wanted(link);
+    }
     /* libuv stops polling a socket with an error. The library has to read up to that error, and
      * then detaches. */
     if (status < 0) {
@@ -194,8 +211,8 @@ static void poll_as_wanted(struct nats_link *link)
     if (!link->polling)
         return;
     uv_mutex_lock(&link->lock);
-    events =
-        (link->posted.want_read ? UV_READABLE : 0) | (link->posted.want_write ? UV_WRITABLE : 0);
+    link->poll_writes = link->poll_writes && link->posted.want_write;
+    events = (link->posted.want_read ? UV_READABLE : 0) | (link->poll_writes ? UV_WRITABLE : 0);
     uv_mutex_unlock(&link->lock);
     if (events == link->polled_events)
         return;
@@ -206,6 +223,33 @@ static void poll_as_wanted(struct nats_link *link)
         give_up_polling(link);
 }
 
+/* What the socket does not take is polled for. */
+static void write_now(struct nats_link *link)
+{
+    uv_idle_stop(&link->idle);
+    link->published = 0;
+    if (!link->open || link->poll_writes)
+        return;
+    natsConnection_ProcessWriteEvent(link->connection);
+    link->poll_writes = true;
+    poll_as_wanted(link);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct nats_link *link = prepare->data;
+
+    if (uv_is_active((uv_handle_t *)&link->idle))
+        write_now(link);
+}
+
+void nats_link_published(struct nats_link *link, size_t size)
+{
+    link->published += size;
+    if (link->published >= EARLY_BYTES && uv_is_active((uv_handle_t *)&link->idle))
+        write_now(link);
+}
+
 static void start_polling(struct nats_link *link)
 {
     if (uv_poll_init(link->loop, &link->poll, link->posted.socket) != 0) {
@@ -214,6 +258,7 @@ static void start_polling(struct nats_link *link)
     }
     link->poll.data = link;
     link->polling = true;
+    link->poll_writes = true; /* maybe unwritten since it was attached */
     link->handles++;
     poll_as_wanted(link);
 }
@@ -278,6 +323,13 @@ static void end(struct nats_link *link)
     handlers.ended(handlers.data, status, reason);
 }
 
+static void close_handles(struct nats_link *link)
+{
+    uv_close((uv_handle_t *)&link->wake, on_handle_closed);
+    uv_close((uv_handle_t *)&link->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&link->idle, on_handle_closed);
+}
+
 /* Takes the next step towards the end, if it is time for one. */
 static void settle(struct nats_link *link)
 {
@@ -297,7 +349,7 @@ static void settle(struct nats_link *link)
     if (!link->destroyed || !detached || !closed)
         return;
     if (!uv_is_closing((uv_handle_t *)&link->wake))
-        uv_close((uv_handle_t *)&link->wake, on_handle_closed);
+        close_handles(link);
     else if (link->handles == 0)
         end(link);
 }
@@ -313,6 +365,7 @@ static void on_wake(uv_async_t *wake)
     link->posted.denied = false;
     memcpy(text, link->posted.denied_text, sizeof text);
     uv_mutex_unlock(&link->lock);
+    link->poll_writes = true;
     poll_as_wanted(link);
     if (denied && link->open)
         link->handlers.denied(link->handlers.data, text);
@@ -402,7 +455,12 @@ int nats_link_open(struct nats_link **result, uv_loop_t *loop, natsOptions *opti
     if (uv_async_init(loop, &link->wake, on_wake) != 0)
         goto err_after_lock;
     link->wake.data = link;
-    link->handles = 1;
+    uv_prepare_init(loop, &link->prepare);
+    link->prepare.data = link;
+    uv_prepare_start(&link->prepare, on_prepare);
+    uv_idle_init(loop, &link->idle);
+    link->idle.data = link;
+    link->handles = 3;
     link->work.data = link;
     link->working = true;
     uv_queue_work(loop, &link->work, connect_work, after_connect);

@@ -40,6 +40,9 @@ int nats_link_open(struct nats_link **link, uv_loop_t *loop, natsOptions *option
 /* NULL before opened, and from some time before ended on. */
 natsConnection *nats_link_connection(const struct nats_link *link);
 
+/* So many bytes were published: what has gathered goes out before the loop waits, or now. */
+void nats_link_published(struct nats_link *link, size_t size);
+
 /* Takes what was published to the broker if it can within half a second, and closes; `ended`
  * follows. While it is connecting, it first does that. */
 void nats_link_close(struct nats_link *link);
