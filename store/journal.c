@@ -29,6 +29,7 @@
 #include "store/disk.h"
 #include "store/journal_format.h"
 #include "store/journal_recovery.h"
+#include "store/journal_writer.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -51,7 +52,7 @@ struct journal {
     unsigned segments_max;
 
     /* The appending thread's. */
-    int fd; /* of the current slot, or -1 */
+    struct journal_writer writer; /* to the current slot */
     bool broken;
 
     /* Below: written by whoever holds the lock, which is never held over a system call.
@@ -84,14 +85,6 @@ static int fail_io(const struct journal *journal, struct store_failure *failure,
 
     return store_fail(failure, full ? STORE_FULL : STORE_IO, "%s: %s: %s", journal->directory, what,
                       disk_error_text(error));
-}
-
-static int open_slot(const struct journal *journal, unsigned slot)
-{
-    char name[JOURNAL_SLOT_NAME_BYTES];
-
-    journal_slot_name(name, slot);
-    return disk_open(journal->directory_fd, name, O_WRONLY);
 }
 
 /* --- batches --- */
@@ -179,7 +172,7 @@ static bool take_free_slot(struct journal *journal, size_t size)
     return taken;
 }
 
-static int write_header(const struct journal *journal, int fd)
+static int write_header(struct journal *journal)
 {
     const struct journal_slot *slot = &journal->slots[journal->current];
     struct journal_header header = {.version = JOURNAL_FORMAT_VERSION,
@@ -190,22 +183,22 @@ static int write_header(const struct journal *journal, int fd)
 
     memcpy(header.store_id, journal->store_id, sizeof header.store_id);
     journal_format_write_header(bytes, &header);
-    error = disk_pwrite(fd, bytes, sizeof bytes, 0);
-    return error != 0 ? error : disk_fdatasync(fd);
+    error = journal_writer_write(&journal->writer, bytes, sizeof bytes);
+    return error != 0 ? error : journal_writer_sync(&journal->writer);
 }
 
 static int begin_segment(struct journal *journal, size_t size, struct store_failure *failure)
 {
+    char name[JOURNAL_SLOT_NAME_BYTES];
     int error;
 
     if (!take_free_slot(journal, size))
         return store_fail(failure, STORE_FULL, "%s: no free segment", journal->directory);
-    if (journal->fd >= 0)
-        close(journal->fd);
-    journal->fd = open_slot(journal, journal->current);
-    if (journal->fd < 0)
-        return break_journal(journal, failure, "cannot open the segment", journal->fd);
-    error = write_header(journal, journal->fd);
+    journal_slot_name(name, journal->current);
+    error = journal_writer_open(&journal->writer, journal->directory_fd, name, 0);
+    if (error != 0)
+        return break_journal(journal, failure, "cannot open the segment", error);
+    error = write_header(journal);
     return error != 0 ? break_journal(journal, failure, "cannot write the header", error)
                       : STORE_OK;
 }
@@ -243,10 +236,10 @@ int journal_append(struct journal *journal, struct journal_batch *batch,
             return status;
     }
     seal_batch(journal, batch);
-    error = disk_pwrite(journal->fd, batch->bytes, batch->size, journal->offset);
+    error = journal_writer_write(&journal->writer, batch->bytes, batch->size);
     if (error != 0)
         return break_journal(journal, failure, "cannot write", error);
-    error = disk_fdatasync(journal->fd);
+    error = journal_writer_sync(&journal->writer);
     if (error != 0)
         return break_journal(journal, failure, "cannot sync", error);
     pthread_mutex_lock(&journal->lock);
@@ -450,20 +443,21 @@ static int mend_last_slot(struct journal *journal, const struct journal_recovere
 static int resume_last_slot(struct journal *journal, const struct journal_recovered *recovered,
                             struct store_failure *failure)
 {
+    char name[JOURNAL_SLOT_NAME_BYTES];
     int fd, error;
 
     if (recovered->last_slot == recovered->slot_count)
         return STORE_OK;
-    fd = open_slot(journal, recovered->last_slot);
+    journal_slot_name(name, recovered->last_slot);
+    fd = disk_open(journal->directory_fd, name, O_WRONLY);
     error = fd < 0 ? fd : mend_last_slot(journal, recovered, fd);
+    if (fd >= 0)
+        close(fd);
     if (error == 0 && journal->slots[recovered->last_slot].state == JOURNAL_SLOT_CURRENT) {
         journal->current = recovered->last_slot;
         journal->offset = recovered->tail_offset;
-        journal->fd = fd;
-        return STORE_OK;
+        error = journal_writer_open(&journal->writer, journal->directory_fd, name, journal->offset);
     }
-    if (fd >= 0)
-        close(fd);
     return error == 0
                ? STORE_OK
                : store_fail(failure, STORE_IO, "%s/%04u.seg: cannot be mended: %s",
@@ -574,7 +568,11 @@ static struct journal *make_journal(const struct journal_options *options,
     journal->segment_bytes = options->segment_bytes;
     journal->segments_max = options->segments_max;
     journal->directory_fd = -1;
-    journal->fd = -1;
+    if (journal_writer_init(&journal->writer) != 0) {
+        free(journal->directory);
+        free(journal);
+        return NULL;
+    }
     pthread_mutex_init(&journal->lock, NULL);
     return journal;
 }
@@ -613,8 +611,7 @@ int journal_open(struct journal **journal, const struct journal_options *options
 
 void journal_close(struct journal *journal)
 {
-    if (journal->fd >= 0)
-        close(journal->fd);
+    journal_writer_free(&journal->writer);
     if (journal->directory_fd >= 0)
         close(journal->directory_fd);
     pthread_mutex_destroy(&journal->lock);

@@ -252,6 +252,8 @@ static int open_at(int directory_fd, const char *path, int flags, mode_t mode)
 
     if (error != 0)
         return fail(error);
+    if (control != NULL && SHARED(no_direct) != 0 && (flags & O_DIRECT) != 0)
+        return fail(EINVAL);
     if (control != NULL && SHARED(drop_syncs) != 0)
         flags &= ~(O_DSYNC | O_SYNC);
     return (int)syscall(SYS_openat, directory_fd, path, flags, mode);

@@ -36,6 +36,7 @@ struct shim_control {
     uint64_t allocation_fail_at;    /* the first that fails, counted from 1; 0: none */
     uint64_t allocation_fail_count; /* how many fail from there on */
     uint64_t allocations_failed;
+    uint64_t no_direct; /* not 0: O_DIRECT is refused, as by file systems that do not have it */
 };
 
 #endif

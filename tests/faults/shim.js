@@ -10,7 +10,7 @@ const { makeDirectory, removeDirectory } = require('../integration/harness');
 const FIELDS = [
   'calls', 'failAt', 'failCount', 'failError', 'counted', 'failed', 'dropSyncs', 'syncDelayUs', 'syncs',
   'syncsDone', 'clockOffsetNs', 'allocationsWatched', 'allocations', 'allocationFailAt',
-  'allocationFailCount', 'allocationsFailed',
+  'allocationFailCount', 'allocationsFailed', 'noDirect',
 ];
 const CALLS = {
   write: 1, fdatasync: 2, fsync: 4, fallocate: 8, rename: 16, open: 32, truncate: 64,
