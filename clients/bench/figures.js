@@ -284,6 +284,48 @@ function openLoop() {
   });
 }
 
+// 50,000 Sends at once from 100 connections, and again as soon as those are answered, while `work` goes on.
+async function flooded(stand, work) {
+  let over = false;
+  const flood = { clients: 100, outstanding: 50000, count: 50000, 'timeout-ms': 60000, 'warmup-ms': 0 };
+  const counts = { floods: 0, answered: 0, refused: 0 };
+  const flooding = (async () => {
+    while (!over) {
+      const report = await stand.bench('send', ...flags(flood));
+      const { 503: refused = 0, ...others } = report.errors_by_code;
+      if (Object.keys(others).length > 0) throw new Error(`unanswered: ${JSON.stringify(others)}`);
+      counts.floods++;
+      counts.answered += report.completed;
+      counts.refused += refused;
+    }
+  })();
+  flooding.catch(() => {}); // it is awaited below
+  try {
+    return { counts, result: await work() };
+  } finally {
+    over = true;
+    await flooding;
+  }
+}
+
+// A quiet caller asks for a page 200 times a second, whatever else goes on; then the same of the
+// responder, which sits on a connection of its own beside the same flood: what it takes is what the
+// broker and these cores take.
+function historyFlood() {
+  return withStand(async (stand) => {
+    const options = { chats: 1, prefill: 20, limit: 10, rate: 200, namespace: 'quiet', 'timeout-ms': 60000 };
+    const calm = await stand.compare('history', options);
+    const { counts, result: busy } = await flooded(stand, () => stand.compare('history', options));
+    const times = (side) => busy[side].p99 / calm[side].p99;
+    const line = (side) => `p50 ${ms(busy[side].p50)} p99 ${ms(busy[side].p99)} with the flood, ${ms(calm[side].p50)} ${ms(calm[side].p99)} without`;
+    return {
+      value: times('service'),
+      text: `${times('service').toFixed(1)} times (${line('service')}); the responder ${times('responder').toFixed(1)} times (${line('responder')}); `
+        + `${counts.floods} floods, ${counts.answered} Sends done, ${counts.refused} refused`,
+    };
+  });
+}
+
 const against = (system, outstanding) => async () => {
   const args = ['--raw', '--outstanding', `${outstanding}`, '--seconds', `${durationMs < 5000 ? durationMs / 1000 : 5}`, '--rounds', short ? '1' : '5', 'chatd', system];
   const { stdout } = await run(path.join(__dirname, 'alternatives.sh'), args, {
@@ -418,6 +460,7 @@ const rows = [
     () => withStand(async (stand) => ratioOf(await stand.compare('history', { outstanding: 256 })))],
   ['history-deep', 'random page of a million messages, to the newest', atLeast(0.8), deepPages],
   ['open-loop', 'open loop at half the maximum: Send p99', { text: '3 × responder + 2 × fdatasync', met: (value) => value >= 1 }, openLoop],
+  ['history-flood', 'History beside 50,000 Sends at once: p99 to that without', atMost(10, 'times'), historyFlood],
   ['redis-16', 'to Redis, appendfsync always, 16 outstanding', atLeast(1), against('redis', 16)],
   ['redis-1024', 'the same, 1024 (a connection each)', atLeast(3), against('redis', 1024)],
   ['redis-pipelined-1024', 'the same, 1024 (64 connections, 16 each)', null, against('redis-pipelined', 1024)],
