@@ -207,7 +207,7 @@ describe('the chat page', () => {
     });
     await ada.say('refused at first');
     await ada.outboxIs([{ text: 'refused at first', state: 'failed' }]);
-    await ada.page.getByText('Not sent. not now', { exact: true }).waitFor();
+    await ada.page.getByText('Not sent. Not now.', { exact: true }).waitFor();
     await ada.page.getByRole('button', { name: 'Retry' }).click();
     await ada.sees('refused at first');
     await ada.outboxIs([]);

@@ -82,7 +82,7 @@ describe('the page with tokens', () => {
     await eve.page.getByText(/Another name or another access token may be allowed to/).waitFor();
     // Reads as Barry, and would write as Mallory: only the WebSocket is refused.
     const mallory = await open('Mallory', ada.link, tokens.get('Barry'));
-    await mallory.page.getByText(/user_id is not the user whom the credentials are for/).waitFor();
+    await mallory.page.getByText('The access token is not that of Mallory. Another name or another access token may be allowed to.').waitFor();
     await mallory.page.getByLabel('Your name').fill('Barry');
     await mallory.page.getByRole('button', { name: 'Open chat' }).click();
     await mallory.live();

@@ -1,12 +1,14 @@
 // The gateway's calls. Each resolves to the answer or throws a Refusal, which says what the gateway
 // said, or, with code 0, that no answer came.
 
+import { sentence } from './words.js';
+
 const PATIENCE_MS = 15000;
 const UPGRADE_REQUIRED = 426;
 
 export class Refusal extends Error {
   constructor({ code = 0, id = '', detail = '' } = {}, retryAfterMs = 0) {
-    super(detail || 'The gateway does not answer.');
+    super(sentence(detail || 'The gateway does not answer'));
     this.name = 'Refusal';
     this.code = code;
     this.id = id;
@@ -34,7 +36,7 @@ async function refusalOf(response) {
   } catch {
     // A proxy in between answers in its own way.
   }
-  const detail = error.detail || `The gateway answers ${response.status} ${response.statusText}.`;
+  const detail = error.detail || `The gateway answers ${response.status} ${response.statusText}`;
   return new Refusal({ code: response.status, id: error.id, detail }, retryAfter(response));
 }
 

@@ -64,7 +64,8 @@ function explain(refusal, { chatId, namespace }) {
     403: 'Another name or another access token may be allowed to.',
     404: `There is no chat ${chatId}${where}. The link may be incomplete, or its namespace missing.`,
   };
-  return { code: refusal.code, text: refusal.code === 404 ? hints[404] : `${refusal.message} ${hints[refusal.code] ?? ''}` };
+  const why = refusal.id.endsWith('.WrongUser') ? `The access token is not that of ${name.get()}.` : refusal.message;
+  return { code: refusal.code, text: refusal.code === 404 ? hints[404] : `${why} ${hints[refusal.code] ?? ''}` };
 }
 
 /* The start. */

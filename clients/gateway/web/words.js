@@ -48,3 +48,9 @@ export function hueOf(user) {
 
 export const bytesOf = (text) => new TextEncoder().encode(text).length;
 export const plural = (count, one, many) => `${count.toLocaleString()} ${count === 1 ? one : many}`;
+
+// What the gateway says of an error has no full stop, and may begin with the name of a field.
+export function sentence(text) {
+  const begun = /^[a-z]+\b(?!_)/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+}
