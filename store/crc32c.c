@@ -8,9 +8,15 @@
 
 #include <isa-l/crc.h>
 #include <limits.h>
+#include <stdbool.h>
+
+/* Of fewer bytes than this the processor's own instruction makes the CRC sooner: 4 ns instead of 13
+ * for 20 bytes, 29 instead of 37 for 200, but 43 instead of 25 for 300. */
+#define SHORT_BYTES 256
 
 #ifdef __x86_64__
 #include <immintrin.h>
+#include <string.h>
 
 __attribute__((target("avx"))) static void zero_upper(void)
 {
@@ -22,18 +28,50 @@ static void give_up_vectors(void)
     if (__builtin_cpu_supports("avx"))
         zero_upper();
 }
+
+static bool has_instruction(void)
+{
+    return __builtin_cpu_supports("sse4.2");
+}
+
+__attribute__((target("sse4.2"))) static uint32_t short_crc(uint32_t state, const uint8_t *next,
+                                                            size_t size)
+{
+    uint64_t wide = state;
+
+    for (; size >= sizeof wide; size -= sizeof wide, next += sizeof wide) {
+        uint64_t eight;
+        memcpy(&eight, next, sizeof eight);
+        wide = _mm_crc32_u64(wide, eight);
+    }
+    state = (uint32_t)wide;
+    for (; size > 0; size--)
+        state = _mm_crc32_u8(state, *next++);
+    return state;
+}
 #else
 static void give_up_vectors(void)
 {
 }
+
+static bool has_instruction(void)
+{
+    return false;
+}
+
+static uint32_t short_crc(uint32_t state, const uint8_t *next, size_t size)
+{
+    (void)next;
+    (void)size;
+    return state;
+}
 #endif
 
-uint32_t crc32c(uint32_t crc, const void *data, size_t size)
+static uint32_t long_crc(uint32_t state, const uint8_t *data, size_t size)
 {
     /* ISA-L takes an int for the length and leaves out the inversions before and after. It does
      * not write through the pointer, whatever the type of its parameter says. */
     unsigned char *next = (unsigned char *)(uintptr_t)data;
-    unsigned int state = ~crc;
 
     while (size > 0) {
         int part = size > INT_MAX ? INT_MAX : (int)size;
@@ -42,5 +80,11 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size)
         size -= (size_t)part;
     }
     give_up_vectors();
-    return ~state;
+    return state;
+}
+
+uint32_t crc32c(uint32_t crc, const void *data, size_t size)
+{
+    return size < SHORT_BYTES && has_instruction() ? ~short_crc(~crc, data, size)
+                                                   : ~long_crc(~crc, data, size);
 }
