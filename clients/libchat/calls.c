@@ -51,6 +51,7 @@ struct calls_entry {
     bool refusals_are_final;
     bool maybe_done;
     bool cancelled;
+    bool is_unheard; /* to be tried later, in the walk that is going on */
     unsigned failures;
     uint64_t deadline_ms; /* UINT64_MAX: none */
     uint64_t due_ms;      /* waiting: not before; sent: no reply after this */
@@ -90,7 +91,9 @@ struct calls {
     char replies[PREFIX_BYTES + 1];
     struct connection_subscription subscription;
     bool ticking;
-    bool unclear; /* on this connection a request was given up whose answer may still come */
+    bool unclear;   /* on this connection a request was given up whose answer may still come */
+    size_t sent;    /* entries in that state */
+    size_t unheard; /* requests of those that nobody was there for, as the broker said */
     void (*closed)(void *data);
     void *closed_data;
 };
@@ -189,6 +192,16 @@ static struct calls_entry *find_entry(const struct calls *calls, const char *sub
     return calls->slots[slot].entry;
 }
 
+static void set_state(struct calls_entry *entry, enum entry_state state)
+{
+    struct calls *calls = entry->calls;
+
+    calls->sent += (size_t)(state == ENTRY_SENT) - (size_t)(entry->state == ENTRY_SENT);
+    entry->state = state;
+    if (calls->sent == 0)
+        calls->unheard = 0;
+}
+
 /* ---- The end of a call ---- */
 
 static void unlink_entry(struct calls *calls, struct calls_entry *entry)
@@ -223,6 +236,7 @@ static void finish(struct calls_entry *entry, int status)
     struct chat_call *call = entry->call;
 
     entry->calls->unclear |= entry->state == ENTRY_SENT;
+    set_state(entry, ENTRY_WAITING);
     unlink_entry(entry->calls, entry);
     call->status = status;
     call->maybe_done = entry->maybe_done;
@@ -258,7 +272,7 @@ static void try_later(struct calls_entry *entry)
         finish(entry, entry->failure == CHAT_EREFUSED ? CHAT_EREFUSED : CHAT_ETIMEDOUT);
         return;
     }
-    entry->state = ENTRY_WAITING;
+    set_state(entry, ENTRY_WAITING);
     entry->due_ms = now + (pause_ms < left / 2 ? pause_ms : left / 2);
 }
 
@@ -277,7 +291,7 @@ static natsStatus publish(struct calls_entry *entry)
                                 entry->size);
     if (status != NATS_OK)
         return status;
-    entry->state = ENTRY_SENT;
+    set_state(entry, ENTRY_SENT);
     entry->due_ms = now_ms() + calls->attempt_timeout_ms;
     entry->failure = CHAT_ETIMEDOUT;
     entry->text = TEXT_NO_REPLY;
@@ -395,14 +409,9 @@ static void take_result(struct calls_entry *entry, const uint8_t *bytes, size_t 
     free(memory);
 }
 
-static void on_reply(void *data, natsMsg *message)
+static void take_reply(struct calls_entry *entry, natsMsg *message)
 {
-    struct calls *calls = data;
-    struct calls_entry *entry = find_entry(calls, natsMsg_GetSubject(message));
-
-    if (entry == NULL)
-        return;
-    entry->state = ENTRY_WAITING; /* for nothing, unless it has to be tried again */
+    set_state(entry, ENTRY_WAITING); /* for nothing, unless it has to be tried again */
     entry->code = code_of(message);
     if (entry->code == 0) {
         take_result(entry, (const uint8_t *)natsMsg_GetData(message),
@@ -416,29 +425,58 @@ static void on_reply(void *data, natsMsg *message)
         finish(entry, CHAT_EREFUSED);
 }
 
-/*
- * Nobody was there for a request, and the library does not say for which. When only one is under
- * way, and none was given up that this could be about, it was that one, and it need not wait for a
- * reply that cannot come. The others wait in vain, until their attempt is over.
- */
-static void on_no_responders(void *data)
+/* Marks those that are under way, and only then tries them later: that may call back, and whoever
+ * is called may begin another call. */
+static void try_unheard_later(struct calls *calls)
 {
-    struct calls *calls = data;
-    struct calls_entry *sent = NULL;
-
     for (struct calls_entry *entry = calls->first; entry != NULL; entry = entry->next) {
         if (entry->state != ENTRY_SENT)
             continue;
-        if (sent != NULL)
-            return;
-        sent = entry;
+        entry->is_unheard = true;
+        set_state(entry, ENTRY_WAITING);
+        note_failure(
+            entry, CHAT_ETIMEDOUT,
+            "no service answers on %s; is chatd running, and connected to the broker at %s?",
+            entry->subject, connection_urls(calls->connection));
     }
-    if (sent == NULL || calls->unclear)
-        return;
-    note_failure(sent, CHAT_ETIMEDOUT,
-                 "no service answers on %s; is chatd running, and connected to the broker at %s?",
-                 sent->subject, connection_urls(calls->connection));
-    try_later(sent);
+    for (struct calls_entry *entry = calls->first; entry != NULL; entry = calls->next) {
+        calls->next = entry->next;
+        if (!entry->is_unheard)
+            continue;
+        entry->is_unheard = false;
+        try_later(entry);
+    }
+    calls->next = NULL;
+}
+
+/*
+ * Nobody was there for a request, and the library does not say for which: it takes the message to
+ * pieces before it returns. But the broker says so once for each such request. When as many are
+ * under way as it has said that of, it was those, and they need not wait for replies that cannot
+ * come. (Not when one was given up that it could have been about.)
+ */
+static void look_for_unheard(struct calls *calls)
+{
+    if (calls->unheard > 0 && calls->unheard == calls->sent && !calls->unclear)
+        try_unheard_later(calls);
+}
+
+static void on_reply(void *data, natsMsg *message)
+{
+    struct calls *calls = data;
+    struct calls_entry *entry = find_entry(calls, natsMsg_GetSubject(message));
+
+    if (entry != NULL)
+        take_reply(entry, message);
+    look_for_unheard(calls);
+}
+
+static void on_no_responders(void *data)
+{
+    struct calls *calls = data;
+
+    calls->unheard++;
+    look_for_unheard(calls);
 }
 
 /* ---- Beginning ---- */
@@ -531,6 +569,7 @@ void calls_up(struct calls *calls)
     uint64_t now = now_ms();
 
     calls->unclear = false;
+    calls->unheard = 0;
     for (struct calls_entry *entry = calls->first; entry != NULL; entry = calls->next) {
         calls->next = entry->next;
         if (!entry->cancelled && entry->state == ENTRY_WAITING && now >= entry->due_ms)
@@ -546,7 +585,7 @@ void calls_down(struct calls *calls, int status, const char *detail)
         calls->next = entry->next;
         if (entry->state == ENTRY_SENT)
             entry->maybe_done = true;
-        entry->state = ENTRY_WAITING;
+        set_state(entry, ENTRY_WAITING);
         entry->due_ms = 0;
         note_failure(entry, status, "%s", detail);
         if (status == CHAT_EDENIED && !entry->patient)

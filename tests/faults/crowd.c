@@ -8,9 +8,10 @@
  *     and resumes it likewise. With `slow` each takes one message per second, until SIGUSR1. What
  *     is not the next message ends it with status 3.
  *
- *   crowd flood CHAT_ID CONNECTIONS COUNT
+ *   crowd flood CHAT_ID CONNECTIONS COUNT [ATTEMPT_MS]
  *     Makes the connections; then COUNT sends at once, spread over them, with the client ids f-0,
- *     f-1, … and no deadline. Says how many were acknowledged, when all have ended.
+ *     f-1, … and no deadline; each attempt waits so long for a reply. Says how many were
+ * acknowledged, when all have ended.
  *
  *   crowd read CHAT_ID
  *     Asks for a page, waits for it, asks again after a pause, until SIGTERM. Then says how long
@@ -275,7 +276,7 @@ static void on_connection(void *data, int status, const char *detail)
         send_all(flood);
 }
 
-static int flood(uint64_t connections, uint64_t count)
+static int flood(uint64_t connections, uint64_t count, uint64_t attempt_ms)
 {
     struct flood f = {.connections = connections,
                       .count = count,
@@ -287,6 +288,7 @@ static int flood(uint64_t connections, uint64_t count)
         die("flood", CHAT_ENOMEM);
     options.data = &f;
     options.connection = on_connection;
+    options.attempt_timeout_ms = attempt_ms;
     for (uint64_t i = 0; i < connections; i++) {
         int status = chat_connect(&f.clients[i], loop, &options);
         if (status != CHAT_OK)
@@ -381,8 +383,9 @@ int main(int argc, char **argv)
         slow = argc > 6;
         return follow(argv[3], strtoull(argv[4], NULL, 10), strtoull(argv[5], NULL, 10));
     }
-    if (strcmp(argv[1], "flood") == 0 && argc == 5)
-        return flood(strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
+    if (strcmp(argv[1], "flood") == 0 && argc >= 5)
+        return flood(strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10),
+                     argc > 5 ? strtoull(argv[5], NULL, 10) : 0);
     if (strcmp(argv[1], "read") == 0)
         return read_pages();
     return 2;

@@ -5,7 +5,7 @@
 const { describe, test } = require('node:test');
 const { once } = require('node:events');
 const { spawn } = require('node:child_process');
-const { Program, World, cleanEnvironment, eventually } = require('../integration/harness');
+const { Program, World, cleanEnvironment, eventually, within } = require('../integration/harness');
 const { range } = require('../integration/client');
 const { LONG, TOOLS, assert, fs, path } = require('./rig');
 
@@ -37,8 +37,8 @@ class Reader {
   }
 }
 
-async function flood(url, chat) {
-  const child = spawn(path.join(TOOLS, 'crowd'), ['flood', chat, String(CONNECTIONS), String(SENDS)], {
+async function flood(url, chat, connections = CONNECTIONS, sends = SENDS, ...more) {
+  const child = spawn(path.join(TOOLS, 'crowd'), ['flood', chat, ...[connections, sends, ...more].map(String)], {
     env: cleanEnvironment({ CHAT_NATS_URL: url }), stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';
@@ -86,4 +86,22 @@ describe('overload', { timeout: LONG ? 600000 : 180000 }, () => {
       }
     });
   }
+
+  test('calls that nobody listens to all hear so, and get in when somebody does', async () => {
+    const world = await World.start({ broker: { http: '"127.0.0.1:-1"' } });
+    try {
+      const chat = await (await world.client()).chat('unheard');
+      await world.chatd.stop();
+      const published = async () => (await (await fetch(`${await world.broker.monitoringUrl()}/varz`)).json()).in_msgs;
+      const before = await published();
+      // Whoever did not hear it would wait for ten minutes.
+      const sending = flood(world.broker.url, chat, 2, 500, 600000);
+      await eventually('each was sent', async () => await published() - before >= 500);
+      await world.chatd.start();
+      assert.equal((await within(sending, 'the end of all calls', 60000)).acknowledged, 500);
+      assert.equal((await (await world.client()).readAll(chat)).length, 500);
+    } finally {
+      await world.close();
+    }
+  });
 });
