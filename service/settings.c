@@ -118,6 +118,9 @@ static size_t fill_store_table(struct settings *s, struct option *table)
                      "Write to the database when this many bytes wait for it."),
         option_number("settle-ms", "CHAT_SETTLE_MS", &o->settle_ms, 1, 3600000,
                       "Write to the database when a message has waited this many milliseconds."),
+        option_bytes("settle-slice-bytes", "CHAT_SETTLE_SLICE_BYTES", &o->slice_bytes, 4096, 0,
+                     "Pages of the database that writing to it holds in memory, about: what "
+                     "waits is written in as many transactions as that takes."),
         option_bytes("database-map-bytes", "CHAT_DATABASE_MAP_BYTES", &o->map_bytes, 16 * MIB,
                      MAP_BYTES_LIMIT,
                      "Largest size of the database; takes address space, not disk."),

@@ -3,8 +3,8 @@
  *
  *     1. a view: its last LSN is at least that of all that was acknowledged before
  *     2. the journal is read: whole records, up to where it has come by now
- *     3. the database is copied: settled up to some LSN, S
- *     4. a new journal is written: the records of 2. from S + 1 on
+ *     3. the database is copied: settled up to some LSN, S, and some chats up to another one, R
+ *     4. a new journal is written: the records of 2. from S + 1 on, up to R at least
  *
  * What settled after 2. is in 3.; what did not is in 2. So there is no hole between the two, and
  * the segments that are used again meanwhile are not missed. The journal is not copied as it is: a
@@ -28,6 +28,7 @@
 #define SEGMENT_BYTES ((uint64_t)8 << 20)
 #define SEGMENTS_MAX 9999
 #define BATCH_BYTES ((size_t)1 << 20)
+#define ATTEMPTS 3
 
 struct backup {
     const char *target;
@@ -194,8 +195,16 @@ static int copy_record(void *data, const struct journal_record *record)
     return 0;
 }
 
-static int check_reach(const struct backup *backup, uint64_t last_lsn)
+/* The copy may hold a part of a settle job that began after the journal was read: then that is to
+ * be done again. */
+static int check_reach(const struct backup *backup, const struct database_meta *meta,
+                       uint64_t last_lsn)
 {
+    if (last_lsn < meta->reached_lsn)
+        return store_fail(backup->failure, STORE_CORRUPT,
+                          "the journal was read up to record %" PRIu64
+                          ", and the copy of the database holds what came up to record %" PRIu64,
+                          last_lsn, meta->reached_lsn);
     if (last_lsn >= backup->view->last_lsn)
         return 0;
     return store_fail(backup->failure, STORE_CORRUPT,
@@ -223,7 +232,7 @@ static int write_journal(struct backup *backup, const struct journal_image *imag
     if (rc == 0)
         rc = append(&writing);
     if (rc == 0)
-        rc = check_reach(backup, last_lsn);
+        rc = check_reach(backup, meta, last_lsn);
     journal_batch_free(&writing.batch);
     journal_close(writing.journal);
     return rc;
@@ -305,9 +314,10 @@ static int make_in_place(struct backup *backup, struct verify_figures *figures)
 }
 
 /*
- * LMDB may begin to copy while the service's second commit from then begins, and take a meta page
- * that is half written: see begin_between_commits in database.c. It would have to be held up for as
- * long as a whole commit takes, and verifying finds it: then a second copy is made.
+ * A settle job may begin between 2. and 3., so that R is behind what was read. And LMDB may begin
+ * to copy while the service's second commit from then begins, and take a meta page that is half
+ * written: see begin_between_commits in database.c. It would have to be held up for as long as a
+ * whole commit takes, and verifying finds it. Both are rare: another copy is made then.
  */
 static int make_once(struct backup *backup, struct verify_figures *figures)
 {
@@ -330,7 +340,7 @@ int backup_make(const char *directory, const char *target, struct verify_figures
     if (rc != 0)
         return rc;
     rc = make_once(&backup, figures);
-    if (rc == STORE_CORRUPT && backup.view->lock < 0)
+    for (int again = 1; again < ATTEMPTS && rc == STORE_CORRUPT && backup.view->lock < 0; again++)
         rc = make_once(&backup, figures);
     view_close(backup.view);
     return rc;

@@ -229,10 +229,41 @@ int database_read_statistics(struct database_snapshot *snapshot,
         return rc == STORE_CORRUPT ? database_damaged(TABLE_META, "the CRC is wrong", 0) : rc;
     if (mdb_env_get_fd(snapshot->database->env, &file) != 0 || fstat(file, &status) != 0)
         return STORE_IO;
+    statistics->format = format;
     statistics->chats = totals.meta.chat_number_last;
     statistics->messages = totals.messages;
     statistics->file_bytes = (uint64_t)status.st_size;
     return 0;
+}
+
+static int read_leaves(MDB_txn *txn, const struct database *database, enum database_table table,
+                       uint64_t *leaves)
+{
+    MDB_stat stat;
+    int rc = mdb_stat(txn, database->tables[table], &stat);
+
+    *leaves = rc == 0 ? stat.ms_leaf_pages : 0;
+    return database_read_status(rc, table);
+}
+
+int database_read_leaves(struct database *database, struct database_leaves *leaves)
+{
+    struct database_snapshot *snapshot;
+    int rc = database_snapshot_begin(database, &snapshot);
+
+    if (rc != 0)
+        return rc;
+    rc = read_leaves(snapshot->txn, database, TABLE_CHATS, &leaves->chats);
+    if (rc == 0)
+        rc = read_leaves(snapshot->txn, database, TABLE_USERS, &leaves->users);
+    if (rc == 0)
+        rc = read_leaves(snapshot->txn, database, TABLE_HEADS, &leaves->heads);
+    if (rc == 0)
+        rc = read_leaves(snapshot->txn, database, TABLE_LOGS, &leaves->logs);
+    if (rc == 0)
+        rc = read_leaves(snapshot->txn, database, TABLE_RECENT, &leaves->recent);
+    database_snapshot_end(snapshot);
+    return rc;
 }
 
 /* --- opening --- */
@@ -439,7 +470,8 @@ static int open_tables(const struct opening *opening, struct database *database,
             continue;
         rc = read_totals(txn, database, &database->totals, &format);
         if (rc == STORE_FORMAT)
-            return store_fail(opening->failure, rc, "%s is in format %u, and this program reads %d",
+            return store_fail(opening->failure, rc,
+                              "%s is in format %u, and this program reads formats 1 to %d",
                               opening->path, format, DATABASE_FORMAT);
         if (rc != 0)
             return store_fail(opening->failure, rc == STORE_NOT_FOUND ? STORE_CORRUPT : rc,

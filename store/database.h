@@ -25,6 +25,7 @@ struct database;
 struct database_meta {
     struct uuid store_id;
     uint64_t settled_lsn;      /* everything up to this LSN is in the database */
+    uint64_t reached_lsn;      /* nothing behind this LSN is; see database_settle */
     uint64_t chat_number_last; /* chats are numbered 1, 2, 3, … in the order of their making */
 };
 
@@ -166,18 +167,33 @@ struct database_message {
     uint8_t client_digest[DATABASE_DIGEST_BYTES];
 };
 
+/* Which rows of new chats a batch has. */
+enum database_chat_rows {
+    DATABASE_CHATS_WHOLE,    /* all */
+    DATABASE_CHATS_NUMBERED, /* heads and members: in the order of their numbers … */
+    DATABASE_CHATS_IDS,      /* … then, with all of those, by id … */
+    DATABASE_CHATS_USERS,    /* … and with all of those, by namespace and users */
+};
+
 struct database_batch {
-    const struct database_new_chat *chats; /* ascending number */
+    const struct database_new_chat *chats; /* ascending number, or in the order of their rows */
     size_t chat_count;
+    enum database_chat_rows chat_rows;
+    size_t chats_complete; /* how many have all of their rows with this batch; WHOLE: all */
     /* In any order as they come; sorted in place by the call. For one chat the seqs are without
      * gaps and follow its settled head. */
     struct database_message *messages;
     size_t message_count;
     uint64_t settled_lsn; /* after this batch */
+    uint64_t reached_lsn; /* the batch may hold what came up to here; never less than settled_lsn */
 };
 
 /*
- * Writes the batch and its settled LSN in one durable transaction. Returns 0; STORE_FULL (disk or
+ * Writes the batch and its LSNs in one durable transaction. A job may be written as several batches
+ * (slices.h): between them some chats have what came up to the reached LSN, all of them what came
+ * up to the settled LSN, and each of them its messages without a gap. New chats whose rows come in
+ * several batches are not there before the last of these; until then those rows may be written
+ * again, as they are. Readers of whole tables pass over them. Returns 0; STORE_FULL (disk or
  * map full: nothing was written, try again later); STORE_CORRUPT (the batch does not follow what is
  * stored, or that is damaged: nothing was written), STORE_NO_MEMORY (nothing was written) or
  * STORE_IO, after which the process must end. `failure` is filled for all of them.
@@ -188,7 +204,19 @@ struct database_batch {
 int database_settle(struct database *database, const struct database_batch *batch,
                     struct store_failure *failure);
 
+/* How many leaf pages tables have, as of the last database_settle. By the thread that settles. */
+struct database_leaves {
+    uint64_t chats;
+    uint64_t users;
+    uint64_t heads;
+    uint64_t logs;
+    uint64_t recent;
+};
+/* 0, STORE_NO_MEMORY or STORE_IO. */
+int database_read_leaves(struct database *database, struct database_leaves *leaves);
+
 struct database_statistics {
+    uint32_t format; /* of the last transaction */
     uint64_t chats;
     uint64_t messages;
     uint64_t file_bytes;

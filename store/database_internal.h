@@ -74,6 +74,8 @@ int database_get(MDB_txn *txn, const struct database *database, enum database_ta
 int database_seek(MDB_cursor *cursor, enum database_table table, const void *key, size_t key_size,
                   struct database_row *row);
 
+/* Whether a job may have left rows of a chat of this number that is not there yet. */
+bool database_is_unfinished(const struct database_meta *meta, uint64_t chat_number);
 /* STORE_NOT_FOUND when the chat is newer than the transaction. */
 int database_read_head(MDB_txn *txn, const struct database *database, uint64_t chat_number,
                        uint64_t *head_seq);

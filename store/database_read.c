@@ -61,6 +61,7 @@ int database_find_chat(struct database_snapshot *snapshot, const struct uuid *id
 struct database_scan {
     struct database_snapshot *snapshot;
     MDB_cursor *chats;
+    struct database_meta meta;
 };
 
 int database_scan_begin(struct database_snapshot *snapshot, struct database_scan **scan)
@@ -71,6 +72,11 @@ int database_scan_begin(struct database_snapshot *snapshot, struct database_scan
     if (made == NULL)
         return STORE_NO_MEMORY;
     made->snapshot = snapshot;
+    rc = database_snapshot_meta(snapshot, &made->meta);
+    if (rc != 0) {
+        free(made);
+        return rc;
+    }
     rc = mdb_cursor_open(snapshot->txn, snapshot->database->tables[TABLE_CHATS], &made->chats);
     if (rc != 0) {
         free(made);
@@ -80,17 +86,25 @@ int database_scan_begin(struct database_snapshot *snapshot, struct database_scan
     return 0;
 }
 
+bool database_is_unfinished(const struct database_meta *meta, uint64_t chat_number)
+{
+    return chat_number > meta->chat_number_last && meta->reached_lsn > meta->settled_lsn;
+}
+
 int database_scan_next(struct database_scan *scan, struct database_chat *chat)
 {
     struct database_row row;
     struct uuid id = {{0}};
     MDB_val key;
     MDB_val value;
-    int rc = mdb_cursor_get(scan->chats, &key, &value, MDB_NEXT);
+    int rc;
 
-    if (rc != 0)
-        return database_read_status(rc, TABLE_CHATS);
-    row = database_row_of(&key, &value);
+    do {
+        rc = mdb_cursor_get(scan->chats, &key, &value, MDB_NEXT);
+        if (rc != 0)
+            return database_read_status(rc, TABLE_CHATS);
+        row = database_row_of(&key, &value);
+    } while (database_decode_chat(&row, chat) && database_is_unfinished(&scan->meta, chat->number));
     memcpy(id.bytes, row.key, row.key_size < UUID_BYTES ? row.key_size : UUID_BYTES);
     return read_chat(scan->snapshot, &row, &id, chat);
 }

@@ -1,5 +1,5 @@
 /*
- * The tables of chats.mdb, format 1. All integers are big-endian, in keys so that they sort, in
+ * The tables of chats.mdb, format 2. All integers are big-endian, in keys so that they sort, in
  * rows so that there is one rule. `crc` is a CRC-32C over the key and all of the row before it:
  * a row that turns up under another key is found out too.
  *
@@ -9,6 +9,7 @@
  *                                                 u64 settled LSN
  *                                                 u64 number of the last chat made
  *                                                 u64 messages in `logs`
+ *                                                 u64 reached LSN
  *                                                 u32 crc
  *     chats    u8[16] chat id                     u64 number
  *                                                 u64 made at, ns since 1970
@@ -23,6 +24,11 @@
  *     logs     u64 number, u64 first seq          a chunk, see below
  *     clients  u64 number, u8[16] low digest      a bucket, see below
  *     recent   u64 number                         a bucket
+ *
+ * All that the journal says up to the settled LSN is in the tables, and nothing behind the reached
+ * LSN. Where these two differ, a settle job was cut short between two of its transactions: some
+ * chats have their messages up to the reached LSN, others do not, and the journal must have all
+ * records from the one to the other.
  *
  * heads is apart from chats because it is rewritten with every settled message: chats are keyed by
  * random ids, and changing one costs a page for each, while heads lie close together by number.
@@ -49,10 +55,14 @@
  * client all zero: a row shorter than half a page would share a page with the keys of other
  * buckets until it grows, and leave a tree of pages behind that hold a few keys each. The digest in
  * its key is the lowest it may hold; it goes up to the next bucket's, and the first bucket of a
- * chat begins at sixteen 0x00. What was added last is in `recent`, at most 80 clients for a chat:
- * as digests are random, each new one would otherwise rewrite a page of its own in a chat with many
- * messages. When that bucket is full, its clients move to `clients`. A client is in one bucket
- * only. Every chat with messages has a recent bucket, maybe an empty one.
+ * chat begins at sixteen 0x00. What was added last is in `recent`, a few dozen clients of a chat at
+ * most: as digests are random, each new one would otherwise rewrite a page of its own in a chat
+ * with many messages. When that bucket is full, its clients move to `clients`. A client is in one
+ * bucket only. Every chat with messages has a recent bucket, maybe an empty one.
+ *
+ * Format 1 had no reached LSN, and its meta row ended with the CRC where that stands now: what it
+ * settled, it settled in one transaction, so that its reached LSN is its settled LSN. Such a
+ * database is read as it is, and has the row of format 2 from the next transaction on.
  *
  * To change any of this: raise DATABASE_FORMAT, describe what changed here, and add a fixture of
  * the format left behind to the tests. The meta row begins with the format and ends with its CRC in
@@ -63,6 +73,9 @@
 #include "store/crc32c.h"
 #include <endian.h>
 #include <string.h>
+
+#define META_REACHED_OFFSET 44
+#define META_ROW_BYTES_1 48 /* in format 1 */
 
 static uint32_t load_u32(const uint8_t *from)
 {
@@ -146,7 +159,9 @@ size_t database_encode_meta(uint8_t row[DATABASE_META_ROW_BYTES],
     database_store_u64(row + 20, totals->meta.settled_lsn);
     database_store_u64(row + 28, totals->meta.chat_number_last);
     database_store_u64(row + 36, totals->messages);
-    return database_row_seal((const uint8_t *)DATABASE_META_KEY, DATABASE_META_KEY_BYTES, row, 44);
+    database_store_u64(row + META_REACHED_OFFSET, totals->meta.reached_lsn);
+    return database_row_seal((const uint8_t *)DATABASE_META_KEY, DATABASE_META_KEY_BYTES, row,
+                             DATABASE_META_ROW_BYTES - DATABASE_CRC_BYTES);
 }
 
 int database_decode_meta(const struct database_row *row, struct database_totals *totals,
@@ -155,15 +170,17 @@ int database_decode_meta(const struct database_row *row, struct database_totals 
     if (!database_row_check(row) || row->size < 4 + DATABASE_CRC_BYTES)
         return STORE_CORRUPT;
     *format = load_u32(row->bytes);
-    if (*format != DATABASE_FORMAT)
+    if (*format != DATABASE_FORMAT && *format != 1)
         return STORE_FORMAT;
-    if (row->size != DATABASE_META_ROW_BYTES)
+    if (row->size != (*format == 1 ? META_ROW_BYTES_1 : DATABASE_META_ROW_BYTES))
         return STORE_CORRUPT;
     memcpy(totals->meta.store_id.bytes, row->bytes + 4, UUID_BYTES);
     totals->meta.settled_lsn = database_load_u64(row->bytes + 20);
     totals->meta.chat_number_last = database_load_u64(row->bytes + 28);
     totals->messages = database_load_u64(row->bytes + 36);
-    return 0;
+    totals->meta.reached_lsn = *format == 1 ? totals->meta.settled_lsn
+                                            : database_load_u64(row->bytes + META_REACHED_OFFSET);
+    return totals->meta.reached_lsn < totals->meta.settled_lsn ? STORE_CORRUPT : 0;
 }
 
 size_t database_encode_head(uint8_t row[DATABASE_HEAD_ROW_BYTES], uint64_t chat_number,

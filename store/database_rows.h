@@ -10,7 +10,7 @@
 
 #include "store/database.h"
 
-#define DATABASE_FORMAT 1
+#define DATABASE_FORMAT 2
 
 #define DATABASE_CRC_BYTES 4
 #define DATABASE_NUMBER_KEY_BYTES 8
@@ -21,7 +21,7 @@
 
 #define DATABASE_META_KEY "meta"
 #define DATABASE_META_KEY_BYTES 4
-#define DATABASE_META_ROW_BYTES 48
+#define DATABASE_META_ROW_BYTES 56
 #define DATABASE_HEAD_ROW_BYTES 12
 #define DATABASE_CHAT_ROW_BYTES_MAX (17 + DATABASE_NAMESPACE_BYTES_MAX + DATABASE_CRC_BYTES)
 #define DATABASE_USERS_ROW_BYTES 20
@@ -60,7 +60,8 @@ struct database_totals {
 };
 size_t database_encode_meta(uint8_t row[DATABASE_META_ROW_BYTES],
                             const struct database_totals *totals);
-/* STORE_CORRUPT, or STORE_FORMAT with the row's own version in `format`. */
+/* Reads format 1, too, and says in `format` which it was. STORE_CORRUPT, or STORE_FORMAT with the
+ * row's own version in `format`. */
 int database_decode_meta(const struct database_row *row, struct database_totals *totals,
                          uint32_t *format);
 

@@ -1,5 +1,6 @@
 /*
- * Settling: one transaction that takes the database from one settled LSN to the next.
+ * Settling: one transaction, which takes the database from one settled LSN to the next, or, as one
+ * of several slices of a job, some chats of it.
  *
  * First the new chats, then all messages sorted by chat and seq into logs and heads, then sorted
  * by chat and digest into recent and clients, then the meta row. Each table is written in the order
@@ -46,6 +47,19 @@ static MDB_val value_of(const void *bytes, size_t size)
 
 /* --- chats --- */
 
+/* What a job that was cut short has left of new chats is written again. */
+static bool is_there(const struct settling *settling, enum database_table table, const MDB_val *key,
+                     const MDB_val *value)
+{
+    const struct database_meta *meta = &settling->database->totals.meta;
+    struct database_row row;
+
+    return meta->reached_lsn > meta->settled_lsn &&
+           database_get(settling->txn, settling->database, table, key->mv_data, key->mv_size,
+                        &row) == 0 &&
+           row.size == value->mv_size && memcmp(row.bytes, value->mv_data, row.size) == 0;
+}
+
 static int put_new(const struct settling *settling, enum database_table table, const MDB_val *key,
                    const MDB_val *value, unsigned flags, uint64_t chat_number)
 {
@@ -53,6 +67,8 @@ static int put_new(const struct settling *settling, enum database_table table, c
     MDB_val put_value = *value;
     int rc = mdb_put(settling->txn, settling->database->tables[table], &put_key, &put_value, flags);
 
+    if (rc == MDB_KEYEXIST && is_there(settling, table, key, value))
+        return 0;
     if (rc == MDB_KEYEXIST)
         return store_fail(settling->failure, STORE_CORRUPT,
                           "chat number %llu: there is such a row in %s",
@@ -135,41 +151,74 @@ static int put_sorted(const struct settling *settling, const struct database_new
     return rc;
 }
 
-static int check_chat(const struct settling *settling, const struct database_new_chat *chat,
-                      uint64_t number)
+static int check_chat(const struct settling *settling, const struct database_new_chat *chat)
 {
+    uint64_t last = settling->database->totals.meta.chat_number_last;
     size_t size = strnlen(chat->namespace_name, DATABASE_NAMESPACE_BYTES_MAX + 1);
 
-    if (chat->number != number)
-        return refuse_chat(settling, chat->number, "the number does not follow the last one");
+    if (chat->number <= last)
+        return refuse_chat(settling, chat->number, "there is a chat of this number");
     if (size == 0 || size > DATABASE_NAMESPACE_BYTES_MAX)
         return refuse_chat(settling, chat->number, "the namespace has no fitting size");
     return 0;
 }
 
+/* The numbers that were given out are those of all heads. */
+static int check_numbers(const struct settling *settling, uint64_t number_last)
+{
+    struct database_row row = {0};
+    MDB_val key;
+    MDB_val value;
+    int rc = mdb_cursor_get(settling->heads, &key, &value, MDB_LAST);
+
+    if (rc != 0)
+        return fail_lmdb(settling, rc, "find the last chat");
+    row = database_row_of(&key, &value);
+    if (row.key_size == DATABASE_NUMBER_KEY_BYTES && database_load_u64(row.key) == number_last)
+        return 0;
+    return refuse_chat(settling, number_last, "the number does not follow the last one");
+}
+
+static int put_rows(const struct settling *settling, const struct database_new_chat **chats,
+                    enum database_chat_rows rows)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < settling->batch->chat_count && rc == 0; i++) {
+        rc = check_chat(settling, chats[i]);
+        if (rc == 0 && (rows == DATABASE_CHATS_WHOLE || rows == DATABASE_CHATS_NUMBERED))
+            rc = put_numbered(settling, chats[i]);
+    }
+    if (rc == 0 && (rows == DATABASE_CHATS_WHOLE || rows == DATABASE_CHATS_IDS))
+        rc = put_sorted(settling, chats, by_id, put_chat);
+    if (rc == 0 && (rows == DATABASE_CHATS_WHOLE || rows == DATABASE_CHATS_USERS))
+        rc = put_sorted(settling, chats, by_users, put_users);
+    return rc;
+}
+
+static size_t chats_complete(const struct database_batch *batch)
+{
+    return batch->chat_rows == DATABASE_CHATS_WHOLE ? batch->chat_count : batch->chats_complete;
+}
+
 static int put_chats(const struct settling *settling)
 {
     const struct database_batch *batch = settling->batch;
-    uint64_t number = settling->database->totals.meta.chat_number_last;
     const struct database_new_chat **chats;
-    int rc = 0;
+    int rc;
 
     if (batch->chat_count == 0)
         return 0;
     chats = malloc(batch->chat_count * sizeof *chats);
     if (chats == NULL)
         return store_fail(settling->failure, STORE_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < batch->chat_count && rc == 0; i++) {
+    for (size_t i = 0; i < batch->chat_count; i++)
         chats[i] = &batch->chats[i];
-        rc = check_chat(settling, chats[i], ++number);
-        if (rc == 0)
-            rc = put_numbered(settling, chats[i]);
-    }
-    if (rc == 0)
-        rc = put_sorted(settling, chats, by_id, put_chat);
-    if (rc == 0)
-        rc = put_sorted(settling, chats, by_users, put_users);
+    rc = put_rows(settling, chats, batch->chat_rows);
     free(chats);
+    if (rc == 0 && chats_complete(batch) > 0)
+        rc = check_numbers(settling, settling->database->totals.meta.chat_number_last +
+                                         chats_complete(batch));
     return rc;
 }
 
@@ -407,6 +456,25 @@ static int commit(struct settling *settling)
     return rc == 0 ? 0 : fail_lmdb(settling, rc, "commit");
 }
 
+static uint64_t reached_lsn(const struct database_batch *batch)
+{
+    return batch->reached_lsn > batch->settled_lsn ? batch->reached_lsn : batch->settled_lsn;
+}
+
+static int check_lsns(const struct settling *settling, const struct database_meta *meta)
+{
+    uint64_t settled = settling->batch->settled_lsn;
+    uint64_t reached = reached_lsn(settling->batch);
+
+    if (settled >= meta->settled_lsn && reached >= meta->reached_lsn)
+        return 0;
+    return store_fail(settling->failure, STORE_CORRUPT,
+                      "the settled LSN would go from %llu to %llu, the reached LSN from %llu to "
+                      "%llu",
+                      (unsigned long long)meta->settled_lsn, (unsigned long long)settled,
+                      (unsigned long long)meta->reached_lsn, (unsigned long long)reached);
+}
+
 int database_settle(struct database *database, const struct database_batch *batch,
                     struct store_failure *failure)
 {
@@ -415,12 +483,12 @@ int database_settle(struct database *database, const struct database_batch *batc
     int rc;
     int dead;
 
-    if (batch->settled_lsn < totals.meta.settled_lsn)
-        return store_fail(failure, STORE_CORRUPT, "the settled LSN would go from %llu back to %llu",
-                          (unsigned long long)totals.meta.settled_lsn,
-                          (unsigned long long)batch->settled_lsn);
+    rc = check_lsns(&settling, &totals.meta);
+    if (rc != 0)
+        return rc;
     totals.meta.settled_lsn = batch->settled_lsn;
-    totals.meta.chat_number_last += batch->chat_count;
+    totals.meta.reached_lsn = reached_lsn(batch);
+    totals.meta.chat_number_last += chats_complete(batch);
     totals.messages += batch->message_count;
     /* Another process that was killed while it read would keep pages from being used again. */
     rc = mdb_reader_check(database->env, &dead);

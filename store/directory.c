@@ -145,7 +145,8 @@ int directory_check_journal(const char *path, struct store_failure *failure)
     return store_fail(failure, STORE_CORRUPT,
                       "data directory %s has a chats.mdb and no journal, which had the newest "
                       "messages: nothing was changed; put it back or restore the directory from a "
-                      "backup; to go on without what it held, make %s/journal, empty",
+                      "backup; to go on without what it held, make %s/journal, empty: that will do "
+                      "unless the database was being written to when it stopped",
                       path, path);
 }
 

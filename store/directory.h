@@ -18,7 +18,8 @@ void directory_unlock(int descriptor);
  * messages that were acknowledged would be missing, and nothing would say so. The first is to be
  * asked before the database is opened, which would make one; the second before the journal is, of a
  * database that has settled something. A journal that is an empty directory passes: whoever makes
- * it has given up what was in it. Return 0 or STORE_CORRUPT with `failure`.
+ * it has given up what was in it, and the journal's own check says if the database cannot do
+ * without (journal_open). Return 0 or STORE_CORRUPT with `failure`.
  *
  * For a store that is new, the first also sees to it that the directory's name is on disk: what is
  * synced in a directory that a power loss takes away is lost as well. STORE_IO when it cannot be.

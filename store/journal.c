@@ -596,6 +596,7 @@ int journal_open(struct journal **journal, const struct journal_options *options
                                               .segments_max = made->segments_max,
                                               .store_id = made->store_id,
                                               .settled_lsn = settled_lsn,
+                                              .reached_lsn = options->reached_lsn,
                                               .replay = replay,
                                               .data = data};
 

@@ -38,6 +38,7 @@ struct journal_options {
     const char *directory;  /* exists or is made; nothing else lives in it */
     uint64_t segment_bytes; /* of new segments: 1 MiB to 1 GiB, a multiple of 4096 */
     unsigned segments_max;  /* 2 to 9999: bounds the journal's size */
+    uint64_t reached_lsn;   /* the database may hold what came up to here; see journal_open */
 };
 
 struct journal_record {
@@ -64,6 +65,9 @@ struct journal_recovery {
  * full (that is no error: see journal_room_bytes). `store_id` (16 bytes) goes into segment headers;
  * a segment of another store is refused. An empty directory is an empty journal, whatever
  * `settled_lsn` is; numbering goes on from there.
+ *
+ * With a `reached_lsn` in the options that is behind `settled_lsn`, a journal that ends before it
+ * is STORE_CORRUPT: these records were durable, and the database has the effects of some of them.
  *
  * Returns STORE_CORRUPT, STORE_FORMAT, STORE_IO, STORE_FULL (the directory cannot be made),
  * STORE_NO_MEMORY, or what `replay` returned, with `failure` filled. Nothing on disk has then been

@@ -18,6 +18,9 @@
  * What cannot be told apart: damage in the very last batch before a crash looks like a batch that
  * was never finished.
  *
+ * When the database holds the effects of some records behind the settled LSN, up to the reached
+ * LSN, a journal that ends before that has lost them.
+ *
  * Damage among records that are settled does no harm: they are in the database. Reading goes on at
  * the next record that can be found. When the journal ends before the settled LSN and nothing
  * behind that is to be found, there is nothing to replay; numbering goes on from the settled LSN
@@ -446,6 +449,19 @@ static int check_headerless(struct reading *reading)
     return status;
 }
 
+static int check_reached(const struct reading *reading)
+{
+    uint64_t last_lsn = reading->figures->last_lsn;
+
+    if (last_lsn >= reading->source->reached_lsn)
+        return STORE_OK;
+    return store_fail(reading->failure, STORE_CORRUPT,
+                      "%s ends with record %" PRIu64 ", and the database holds what came up to "
+                      "record %" PRIu64 ": the end of the journal is missing or damaged; nothing "
+                      "was changed; restore the data directory from a backup",
+                      reading->source->directory, last_lsn, reading->source->reached_lsn);
+}
+
 static int read_chain(struct reading *reading)
 {
     unsigned start = first_needed(reading);
@@ -482,6 +498,8 @@ int journal_recover(struct journal_recovered *recovered, const struct journal_so
         status = read_chain(&reading);
     if (status == STORE_OK)
         status = check_headerless(&reading);
+    if (status == STORE_OK)
+        status = check_reached(&reading);
     free(reading.chain);
     return status;
 }

@@ -42,6 +42,7 @@ struct journal_source {
     unsigned segments_max;
     const uint8_t *store_id; /* 16 bytes */
     uint64_t settled_lsn;
+    uint64_t reached_lsn; /* no record up to this one may be missing; 0: none has to be there */
     journal_replay_fn replay;
     void *data;
 };

@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RING_CAPACITY_MIN 4
+#define RING_CAPACITY_MIN 4 /* of a ring of more than one */
+/* What memory takes besides what is asked for, and a place in a table that is half full. */
+#define BLOCK_OVERHEAD_BYTES 16
+#define PLACE_BYTES (2 * sizeof(struct table_slot))
 #define CACHE_LINE_BYTES 64
 #define HASH_SPREAD 0x9e3779b97f4a7c15u /* 2^64 divided by the golden ratio */
 
@@ -75,7 +78,7 @@ static bool match_users(const void *item, const void *key)
 {
     const struct chat *chat = item;
     const struct users_key *wanted = key;
-    return memcmp(chat->users_digest, wanted->digest, DATABASE_USERS_DIGEST_BYTES) == 0 &&
+    return memcmp(chat->fresh->users_digest, wanted->digest, DATABASE_USERS_DIGEST_BYTES) == 0 &&
            text_is(chat->namespace_name, &wanted->namespace_name);
 }
 
@@ -102,10 +105,19 @@ int state_init(struct state *state, const struct database_meta *meta, size_t idl
     return digester_init(&state->digester);
 }
 
+static void ring_free(struct chat *chat)
+{
+    if (chat->tail != &chat->tail_one)
+        free(chat->tail);
+    chat->tail = NULL;
+    chat->tail_capacity = 0;
+}
+
 static void chat_free(struct chat *chat)
 {
     client_filter_free(&chat->settled_clients);
-    free(chat->tail);
+    ring_free(chat);
+    free(chat->fresh);
     free(chat->users);
     free(chat);
 }
@@ -135,8 +147,10 @@ static uint32_t tail_count(const struct chat *chat)
 
 static size_t chat_footprint(const struct chat *chat)
 {
-    return sizeof *chat + chat->users_size + client_filter_bytes(&chat->settled_clients) +
-           2 * sizeof(struct table_slot);
+    size_t filter_bytes = client_filter_bytes(&chat->settled_clients);
+
+    return sizeof *chat + chat->users_size + (size_t)2 * BLOCK_OVERHEAD_BYTES + PLACE_BYTES +
+           (filter_bytes > 0 ? filter_bytes + BLOCK_OVERHEAD_BYTES : 0);
 }
 
 static void idle_remove(struct state *state, struct chat *chat)
@@ -191,11 +205,9 @@ static void drop_oldest(struct state *state)
  * first; the newest one stays, whatever the limit, since it was wanted just now. */
 static void idle_check(struct state *state, struct chat *chat)
 {
-    if (chat->pins > 0 || chat->fresh || tail_count(chat) > 0 || chat->idle)
+    if (chat->pins > 0 || chat->fresh != NULL || tail_count(chat) > 0 || chat->idle)
         return;
-    free(chat->tail);
-    chat->tail = NULL;
-    chat->tail_capacity = 0;
+    ring_free(chat);
     idle_add(state, chat);
     while (state->idle_bytes > state->idle_bytes_max && state->idle_oldest != chat)
         drop_oldest(state);
@@ -266,7 +278,6 @@ struct chat *state_add_chat(struct state *state, const struct database_chat *loa
     if (chat == NULL)
         return NULL;
     chat->number = loaded->number;
-    chat->created_ns = loaded->created_ns;
     chat->head_seq = loaded->head_seq;
     chat->settled_seq = loaded->head_seq;
     chat->users = users;
@@ -354,37 +365,45 @@ void state_expect_apply(const struct state *state, const struct chat *chat,
 
 /* --- applying --- */
 
+static size_t fresh_footprint(const struct chat *chat)
+{
+    return chat_footprint(chat) + sizeof *chat->fresh + BLOCK_OVERHEAD_BYTES + PLACE_BYTES;
+}
+
 static void fresh_link(struct state *state, struct chat *chat)
 {
-    chat->fresh = true;
     if (state->fresh_last != NULL)
-        state->fresh_last->fresh_next = chat;
+        state->fresh_last->fresh->next = chat;
     else
         state->fresh_first = chat;
     state->fresh_last = chat;
     if (state->fresh_unsettled == NULL)
         state->fresh_unsettled = chat;
+    state->unsettled_fresh_bytes += fresh_footprint(chat);
 }
 
 static struct chat *chat_create(struct state *state, const struct command_new *command,
                                 const uint8_t digest[DATABASE_USERS_DIGEST_BYTES])
 {
-    struct chat *chat;
+    struct fresh *fresh = calloc(1, sizeof *fresh);
     uint8_t *users = malloc(command->users_size);
+    struct chat *chat = NULL;
 
-    if (users == NULL)
-        return NULL;
-    memcpy(users, command->users, command->users_size);
-    chat = chat_make(state, &command->chat_id, command->namespace_name, command->namespace_size);
+    if (users != NULL && fresh != NULL)
+        chat =
+            chat_make(state, &command->chat_id, command->namespace_name, command->namespace_size);
     if (chat == NULL) {
         free(users);
+        free(fresh);
         return NULL;
     }
+    memcpy(users, command->users, command->users_size);
     chat->users = users;
     chat->users_size = command->users_size;
-    chat->created_ns = command->created_ns;
     client_filter_begin(&chat->settled_clients);
-    memcpy(chat->users_digest, digest, DATABASE_USERS_DIGEST_BYTES);
+    fresh->created_ns = command->created_ns;
+    memcpy(fresh->users_digest, digest, DATABASE_USERS_DIGEST_BYTES);
+    chat->fresh = fresh;
     return chat;
 }
 
@@ -422,13 +441,18 @@ static int ring_reserve(struct chat *chat)
 
     if (tail_count(chat) < capacity)
         return 0;
-    capacity = capacity == 0 ? RING_CAPACITY_MIN : capacity * 2;
+    if (capacity == 0) {
+        chat->tail = &chat->tail_one;
+        chat->tail_capacity = 1;
+        return 0;
+    }
+    capacity = capacity == 1 ? RING_CAPACITY_MIN : capacity * 2;
     ring = malloc(capacity * sizeof *ring);
     if (ring == NULL)
         return STORE_NO_MEMORY;
     for (uint64_t seq = chat->settled_seq + 1; seq <= chat->head_seq; seq++)
         ring[seq & (capacity - 1)] = chat->tail[seq & (chat->tail_capacity - 1)];
-    free(chat->tail);
+    ring_free(chat);
     chat->tail = ring;
     chat->tail_capacity = capacity;
     return 0;
@@ -441,6 +465,7 @@ static struct message *message_append(struct state *state, struct chat *chat,
     uint8_t seq_field[COMMAND_SEQ_BYTES_MAX];
     size_t seq_size = command_seq_write(chat->head_seq + 1, seq_field);
     size_t bytes_before = state->tail.bytes;
+    size_t chat_bytes = tail_count(chat) == 0 ? chat_footprint(chat) : 0;
     struct message *message;
 
     if (ring_reserve(chat) != 0)
@@ -460,7 +485,7 @@ static struct message *message_append(struct state *state, struct chat *chat,
     if (state->unsettled == NULL)
         state->unsettled = message;
     state->unsettled_count++;
-    state->unsettled_bytes += state->tail.bytes - bytes_before;
+    state->unsettled_bytes += state->tail.bytes - bytes_before + PLACE_BYTES + chat_bytes;
     return message;
 }
 
@@ -537,6 +562,11 @@ void state_leave(struct state *state, unsigned epoch)
     state->epoch_requests[epoch]--;
 }
 
+size_t state_unsettled_bytes(const struct state *state)
+{
+    return state->unsettled_bytes + state->unsettled_fresh_bytes;
+}
+
 void state_settle_begin(struct state *state, struct state_range *range)
 {
     *range = (struct state_range){
@@ -551,6 +581,7 @@ void state_settle_begin(struct state *state, struct state_range *range)
     if (range->fresh_first != NULL) {
         range->fresh_last = state->fresh_last;
         range->chat_count = range->fresh_last->number - range->fresh_first->number + 1;
+        range->fresh_bytes = state->unsettled_fresh_bytes;
     }
 }
 
@@ -571,8 +602,10 @@ void state_settle_done(struct state *state, const struct state_range *range)
         state->unsettled_count -= range->message_count;
         state->unsettled_bytes -= range->message_bytes;
     }
-    if (range->fresh_last != NULL)
-        state->fresh_unsettled = range->fresh_last->fresh_next;
+    if (range->fresh_last != NULL) {
+        state->fresh_unsettled = range->fresh_last->fresh->next;
+        state->unsettled_fresh_bytes -= range->fresh_bytes;
+    }
     if (range->last == NULL && range->fresh_last == NULL)
         return;
     if (!state->evicting) {
@@ -625,14 +658,15 @@ static void evict_fresh(struct state *state)
 
     if (chat == state->evict_fresh_last)
         state->evict_fresh_last = NULL;
-    state->fresh_first = chat->fresh_next;
+    state->fresh_first = chat->fresh->next;
     if (state->fresh_first == NULL)
         state->fresh_last = NULL;
-    chat->fresh_next = NULL;
-    table_remove(&state->users,
-                 users_hash(chat->namespace_name, strlen(chat->namespace_name), chat->users_digest),
-                 chat);
-    chat->fresh = false;
+    table_remove(
+        &state->users,
+        users_hash(chat->namespace_name, strlen(chat->namespace_name), chat->fresh->users_digest),
+        chat);
+    free(chat->fresh);
+    chat->fresh = NULL;
     idle_check(state, chat);
 }
 

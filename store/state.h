@@ -29,6 +29,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a chat has besides while it is in the list of those not settled. */
+struct fresh {
+    struct chat *next;
+    uint64_t created_ns;
+    uint8_t users_digest[DATABASE_USERS_DIGEST_BYTES];
+};
+
 struct chat {
     struct uuid id;
     uint64_t number;
@@ -36,18 +43,16 @@ struct chat {
     uint64_t head_seq;          /* applied */
     uint64_t settled_seq;       /* evicted from the tail: only the database has it */
     struct message **tail;      /* ring of the messages behind settled_seq, by seq */
+    struct message *tail_one;   /* a ring of one */
     uint32_t tail_capacity;     /* 0 or a power of two */
     uint32_t pins;              /* requests that hold on to it */
     uint8_t *users;             /* in stored form */
     size_t users_size;
-    uint64_t created_ns;
     struct client_filter settled_clients; /* of the messages up to settled_seq */
     struct chat *idle_newer;              /* in the list of those that may be dropped */
     struct chat *idle_older;
-    struct chat *fresh_next; /* in the list of those not settled */
+    struct fresh *fresh; /* until it is evicted from the index of new chats */
     bool idle;
-    bool fresh;                                        /* not evicted from the index of new chats */
-    uint8_t users_digest[DATABASE_USERS_DIGEST_BYTES]; /* of a fresh one */
 };
 
 struct state {
@@ -69,8 +74,10 @@ struct state {
     /* Settling: what no finished job covers. */
     struct message *unsettled;
     struct chat *fresh_unsettled;
-    uint64_t unsettled_count; /* messages, and their bytes in the tail */
+    uint64_t unsettled_count; /* messages */
+    /* Memory: of messages, of the chats that came into it with them, of fresh chats. */
     size_t unsettled_bytes;
+    size_t unsettled_fresh_bytes;
 
     /* Eviction of what a finished job covers, up to these; then of the jobs that finished
      * meanwhile. */
@@ -185,13 +192,16 @@ struct state_range {
     struct message *first; /* NULL: no messages */
     struct message *last;
     uint64_t message_count;
-    size_t message_bytes;
+    size_t message_bytes;     /* memory, as of state.unsettled_bytes */
     struct chat *fresh_first; /* NULL: no new chats */
     struct chat *fresh_last;
     uint64_t chat_count;
+    size_t fresh_bytes;
     uint64_t settled_lsn;
 };
 
+/* The memory that everything applied and not settled takes, indexes and all, about. */
+size_t state_unsettled_bytes(const struct state *state);
 /* Everything applied and not settled. Changes nothing: a job that failed is begun again later. */
 void state_settle_begin(struct state *state, struct state_range *range);
 /*

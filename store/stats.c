@@ -1,6 +1,5 @@
 #include "store/stats.h"
 
-#include "store/database_rows.h"
 #include "store/view.h"
 #include <inttypes.h>
 #include <jansson.h>
@@ -65,10 +64,12 @@ static int count_all(struct view *view, struct stats *stats, struct store_failur
 
     if (rc != 0)
         return store_fail(failure, rc, "the database cannot be read");
+    stats->database_format = database.format;
     stats->database_bytes = database.file_bytes;
     stats->store_id = view->meta.store_id;
     stats->in_use = view->lock < 0;
     stats->settled_lsn = view->meta.settled_lsn;
+    stats->reached_lsn = view->meta.reached_lsn;
     stats->last_lsn = view->last_lsn;
     stats->journal = view->journal;
     rc = view_each_chat(view, count_chat, &counting, failure);
@@ -116,15 +117,16 @@ static json_t *stats_json(const struct stats *stats)
 
     uuid_format(&stats->store_id, id);
     return json_pack(
-        "{s:s#, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:o}", "store_id", id,
+        "{s:s#, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "store_id", id,
         UUID_TEXT_BYTES, "in_use", (int)stats->in_use, "chats", (json_int_t)stats->chats,
         "messages", (json_int_t)stats->messages, "database_bytes",
         (json_int_t)stats->database_bytes, "journal_bytes", (json_int_t)stats->journal.bytes,
         "journal_segments", (json_int_t)stats->journal.segments, "settled_lsn",
-        (json_int_t)stats->settled_lsn, "last_lsn", (json_int_t)stats->last_lsn,
-        "unsettled_records", (json_int_t)(stats->last_lsn - stats->settled_lsn), "database_format",
-        DATABASE_FORMAT, "journal_format", (json_int_t)stats->journal.format_version, "namespaces",
-        namespaces_json(stats));
+        (json_int_t)stats->settled_lsn, "reached_lsn", (json_int_t)stats->reached_lsn, "last_lsn",
+        (json_int_t)stats->last_lsn, "unsettled_records",
+        (json_int_t)(stats->last_lsn - stats->settled_lsn), "database_format",
+        (json_int_t)stats->database_format, "journal_format",
+        (json_int_t)stats->journal.format_version, "namespaces", namespaces_json(stats));
 }
 
 static void write_value(const char *name, const json_t *value, FILE *out)

@@ -20,8 +20,10 @@ struct stats {
     bool in_use; /* by another process */
     uint64_t chats;
     uint64_t messages;
+    unsigned database_format;
     uint64_t database_bytes;
     uint64_t settled_lsn;
+    uint64_t reached_lsn; /* behind it: a settle job is under way, or was cut short */
     uint64_t last_lsn;
     struct journal_figures journal;
     struct stats_namespace *namespaces; /* by name */

@@ -24,12 +24,13 @@ void store_options_init(struct store_options *options)
         .segment_bytes = 8 * MIB,
         .segments_max = 32,
         .tail_bytes_max = 64 * MIB,
-        .chat_cache_bytes_max = 64 * MIB,
+        .chat_cache_bytes_max = 32 * MIB,
         .requests_max = 16384,
         .request_bytes_max = 64 * MIB,
         .map_bytes = TIB,
         .settle_bytes = 32 * MIB,
         .settle_ms = 2000,
+        .slice_bytes = 4 * MIB,
         .reserve_bytes = 4 * MIB,
     };
 }
@@ -86,6 +87,7 @@ void store_read_end(struct store *store)
 static void free_all(struct store *store)
 {
     store_write_free(store);
+    store_settle_free(store);
     state_free(&store->state);
     table_free(&store->loads);
     journal_close(store->journal);
@@ -190,7 +192,7 @@ static int open_files(struct store *store, struct store_opened *opened,
     if (status != 0)
         return status;
     database_read_meta(store->database, &meta);
-    if (meta.settled_lsn > 0)
+    if (meta.reached_lsn > 0)
         status = directory_check_journal(store->directory, failure);
     if (status != 0)
         goto err_after_database;

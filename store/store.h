@@ -39,6 +39,7 @@ struct store_options {
     enum database_check check;     /* of the database's pages, before it is opened */
     uint64_t settle_bytes;         /* settle when the tail holds this much … */
     uint64_t settle_ms;            /* … or its oldest message is this old */
+    uint64_t slice_bytes;          /* of the database's pages that settling holds in memory */
     uint64_t reserve_bytes;        /* free disk space below which writes are refused */
     uint64_t (*now_ns)(void);      /* nanoseconds since 1970; NULL: the system's clock */
 };

@@ -14,6 +14,7 @@
 
 #include "store/journal.h"
 #include "store/reader.h"
+#include "store/slices.h"
 #include "store/state.h"
 #include "store/store.h"
 #include "store/worker.h"
@@ -86,6 +87,8 @@ struct settle_job {
     struct worker_job job; /* first */
     struct store *store;
     struct state_range range;
+    struct slices slices; /* of the range; its arrays are there from the first slice to the last */
+    bool begun;           /* and not over: after a full disk it goes on where it was */
     int status;
     uint64_t journal_bytes; /* of the commands in it */
     struct store_failure failure;
@@ -193,5 +196,6 @@ void store_settle_note(struct store *store, size_t bytes);
 /* Whether a batch of this size may go to the journal now; starts what makes room if not. */
 bool store_settle_room(struct store *store, size_t batch_bytes);
 bool store_settle_idle(const struct store *store);
+void store_settle_free(struct store *store);
 
 #endif

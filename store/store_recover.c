@@ -31,11 +31,11 @@ int store_recover(struct store *store, struct store_opened *opened, struct store
                               .directory = directory,
                               .segment_bytes = store->options.segment_bytes,
                               .segments_max = (unsigned)store->options.segments_max,
+                              .reached_lsn = meta.reached_lsn,
                           },
                           meta.store_id.bytes, meta.settled_lsn, store_replay_record, &replay,
                           &report, failure);
     database_snapshot_end(replay.snapshot);
-    store_replay_free(&replay);
     if (status != 0) {
         if (replay.failure.status != 0)
             *failure = replay.failure;

@@ -1,6 +1,7 @@
 /*
  * A record is applied as it was the first time: what was looked up then is looked up again, in the
- * snapshot, and what the records before it did is in the state.
+ * snapshot, and what the records before it did is in the state. A record that a settle job which
+ * was cut short had brought into the database is found there, as a retry would be.
  *
  * A record that cannot be applied (of an unknown kind, or for a chat that is not there) stops it:
  * the journal and the database do not belong together.
@@ -12,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int corrupt(struct store_replay *replay, const struct journal_record *record,
                    const char *what, int status)
@@ -20,6 +22,25 @@ static int corrupt(struct store_replay *replay, const struct journal_record *rec
                       "journal record %" PRIu64 " cannot be applied: %s (%s); nothing was changed: "
                       "restore the data directory from a backup",
                       record->lsn, what, store_status_text(status));
+}
+
+static bool uuid_is(const struct uuid *a, const struct uuid *b)
+{
+    return memcmp(a->bytes, b->bytes, UUID_BYTES) == 0;
+}
+
+/*
+ * The users lead to the very chat that the command makes: a settle job was cut short behind it. If
+ * that was before the job had all rows of its new chats, they are not there yet, and are made again
+ * with the numbers that they have in those rows.
+ */
+static int recover_own(struct store_replay *replay, const struct uuid *id, bool *is_there)
+{
+    struct database_chat chat;
+    int status = database_find_chat(replay->snapshot, id, &chat);
+
+    *is_there = status == 0 && chat.number <= replay->state->chat_number_last;
+    return status;
 }
 
 static int recover_new(struct store_replay *replay, const struct journal_record *record)
@@ -43,6 +64,11 @@ static int recover_new(struct store_replay *replay, const struct journal_record 
     if (status != 0 && status != STORE_NOT_FOUND)
         return corrupt(replay, record, "its users could not be looked up", status);
     found.found = status == 0;
+    if (found.found && uuid_is(&found.chat_id, &command.chat_id)) {
+        status = recover_own(replay, &command.chat_id, &found.found);
+        if (status != 0)
+            return corrupt(replay, record, "its chat could not be looked up", status);
+    }
     return state_apply_new(state, &command, digest, &found, &result);
 }
 
@@ -74,31 +100,19 @@ static int recover_chat(struct store_replay *replay, const struct command_messag
     return 0;
 }
 
-/* What the database knows of the client id. Returns 0, or STORE_CORRUPT: a damaged row. */
+/* Whether the database knows the client id. Which message it has is of no use: nobody waits for the
+ * answer any more. Returns 0, or STORE_CORRUPT: a damaged row. */
 static int recover_client(struct store_replay *replay, const struct chat *chat,
                           const uint8_t *digest, struct state_found *found)
 {
-    struct database_page *page = &replay->original;
     int status;
 
     *found = (struct state_found){0};
     if (chat->settled_seq == 0)
         return 0;
     status = database_find_client(replay->snapshot, chat->number, digest, &found->seq);
-    if (status == STORE_NOT_FOUND)
-        return 0;
-    if (status != 0)
-        return status;
-    found->found = true;
-    page->size = 0;
-    page->count = 0;
-    if (database_read_log(replay->snapshot, &chat->id, chat->number, found->seq, found->seq + 1, 1,
-                          SIZE_MAX, false, page) == 0 &&
-        page->count == 1) {
-        found->message = page->bytes;
-        found->message_size = page->size;
-    }
-    return 0;
+    found->found = status == 0;
+    return status == STORE_NOT_FOUND ? 0 : status;
 }
 
 static int recover_send(struct store_replay *replay, const struct journal_record *record)
@@ -154,9 +168,4 @@ int store_replay_record(void *data, const struct journal_record *record)
         store_fail(&replay->failure, status, "journal record %" PRIu64 " cannot be applied: %s",
                    record->lsn, store_status_text(status));
     return status;
-}
-
-void store_replay_free(struct store_replay *replay)
-{
-    database_page_free(&replay->original);
 }

@@ -10,16 +10,15 @@
 #include "store/journal.h"
 #include "store/state.h"
 
-/* Zero-initialise, and set the first two, which are borrowed. */
+/* Zero-initialise, and set the first two, which are borrowed. The journal must reach to the
+ * snapshot's reached LSN. */
 struct store_replay {
     struct database_snapshot *snapshot;
     struct state *state; /* as of the snapshot's settled LSN, or what came of it by replaying */
-    struct database_page original; /* behind what was found in the database */
-    struct store_failure failure;  /* why the last record could not be applied */
+    struct store_failure failure; /* why the last record could not be applied */
 };
 
 /* A journal_replay_fn; `data` is the struct store_replay. Returns 0, or a status with `failure`. */
 int store_replay_record(void *data, const struct journal_record *record);
-void store_replay_free(struct store_replay *replay);
 
 #endif

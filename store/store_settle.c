@@ -1,9 +1,13 @@
 /*
- * Settling: what was applied goes from the tail to the database in large transactions, when there
- * is enough of it, when the oldest has waited long enough, or when the journal or the tail needs
+ * Settling: what was applied goes from the tail to the database in large jobs, when there is enough
+ * of it, when the oldest has waited long enough, or when the journal or the tail needs
  * the room.
  *
- *   tail ─▶ settle thread: sort, write, commit ─▶ journal segments free ─▶ evicted, a slice a turn
+ *   tail ─▶ settle thread: sort, write, commit ─▶ journal segments free ─▶ evicted, some each turn
+ *                          slice by slice
+ *
+ * A job is written in slices (slices.h), and the loop hears of each. Only the last one makes it
+ * settled; until then the tail and the journal have all of it.
  *
  * A full disk is no failure: nothing is lost, since the journal has it all. Writes are refused
  * (STORE_FULL) from the moment something met the full disk, or less than the reserve is free, until
@@ -89,8 +93,8 @@ static void prepare_start(struct store *store)
 bool store_settle_room(struct store *store, size_t batch_bytes)
 {
     bool journal_full = journal_room_bytes(store->journal, batch_bytes) < batch_bytes;
-    bool tail_full = store->state.unsettled_count > 0 &&
-                     store->state.unsettled_bytes + batch_bytes > store->options.tail_bytes_max;
+    size_t unsettled = state_unsettled_bytes(&store->state);
+    bool tail_full = unsettled > 0 && unsettled + batch_bytes > store->options.tail_bytes_max;
 
     /* One segment is kept ready ahead of the one that is being filled. */
     if (journal_room_bytes(store->journal, batch_bytes) < store->options.segment_bytes &&
@@ -111,14 +115,17 @@ static void chats_collect(const struct state_range *range, struct database_new_c
 {
     const struct chat *chat = range->fresh_first;
 
-    for (uint64_t i = 0; i < range->chat_count; i++, chat = chat->fresh_next) {
+    for (uint64_t i = 0; i < range->chat_count; i++) {
         chats[i].id = chat->id;
         chats[i].number = chat->number;
-        chats[i].created_ns = chat->created_ns;
+        chats[i].created_ns = chat->fresh->created_ns;
         chats[i].namespace_name = chat->namespace_name;
         chats[i].users = chat->users;
         chats[i].users_size = chat->users_size;
-        memcpy(chats[i].users_digest, chat->users_digest, DATABASE_USERS_DIGEST_BYTES);
+        memcpy(chats[i].users_digest, chat->fresh->users_digest, DATABASE_USERS_DIGEST_BYTES);
+        /* The loop may be linking a new chat behind the last one of the range. */
+        if (i + 1 < range->chat_count)
+            chat = chat->fresh->next;
     }
 }
 
@@ -138,46 +145,54 @@ static void messages_collect(const struct state_range *range, struct database_me
     }
 }
 
-/* Settle thread. */
-static void settle_run(struct worker_job *base)
+static void slices_free(struct slices *slices)
 {
-    struct settle_job *job = (struct settle_job *)base;
+    free(slices->chats);
+    free(slices->messages);
+    *slices = (struct slices){.over = true};
+}
+
+static int slices_begin(struct settle_job *job)
+{
     const struct state_range *range = &job->range;
     struct database_new_chat *chats = malloc((range->chat_count + 1) * sizeof *chats);
     struct database_message *messages = malloc((range->message_count + 1) * sizeof *messages);
-    struct database_batch batch = {.chats = chats,
-                                   .chat_count = range->chat_count,
-                                   .messages = messages,
-                                   .message_count = range->message_count,
-                                   .settled_lsn = range->settled_lsn};
 
+    job->slices = (struct slices){
+        .chats = chats,
+        .chat_count = range->chat_count,
+        .messages = messages,
+        .message_count = range->message_count,
+        .lsn = range->settled_lsn,
+        .bytes_max = job->store->options.slice_bytes,
+    };
     if (chats == NULL || messages == NULL) {
-        job->status = store_fail(&job->failure, STORE_NO_MEMORY, "out of memory while settling");
-    } else {
-        chats_collect(range, chats);
-        messages_collect(range, messages);
-        job->status = database_settle(job->store->database, &batch, &job->failure);
+        slices_free(&job->slices);
+        return store_fail(&job->failure, STORE_NO_MEMORY, "out of memory while settling");
     }
-    free(chats);
-    free(messages);
+    chats_collect(range, chats);
+    messages_collect(range, messages);
+    return 0;
 }
 
-static void settle_done(struct worker_job *base)
+/* Settle thread: one slice. */
+static void settle_run(struct worker_job *base)
 {
     struct settle_job *job = (struct settle_job *)base;
+
+    job->status = job->slices.messages == NULL ? slices_begin(job) : 0;
+    if (job->status == 0)
+        job->status = slices_write(&job->slices, job->store->database, &job->failure);
+}
+
+/* All of it is in the database. */
+static void settle_over(struct settle_job *job)
+{
     struct store *store = job->store;
 
+    slices_free(&job->slices);
+    job->begun = false;
     store->settling = false;
-    if (job->status == STORE_FULL) {
-        if (!store->settle_failed_full)
-            LOG_WARN("store.settle_failed", log_text("detail", job->failure.detail));
-        store->settle_failed_full = true;
-        full_update(store);
-        return;
-    }
-    if (job->status != 0)
-        store_die("store.settle_failed", &job->failure);
-    store->settle_failed_full = false;
     store->settle_wanted = false;
     store->settled_lsn = job->range.settled_lsn;
     store->unsettled_bytes -= job->journal_bytes;
@@ -185,6 +200,28 @@ static void settle_done(struct worker_job *base)
     store->statistics.settles++;
     journal_release(store->journal, store->settled_lsn);
     state_settle_done(&store->state, &job->range);
+}
+
+static void settle_done(struct worker_job *base)
+{
+    struct settle_job *job = (struct settle_job *)base;
+    struct store *store = job->store;
+
+    if (job->status == STORE_FULL) {
+        if (!store->settle_failed_full)
+            LOG_WARN("store.settle_failed", log_text("detail", job->failure.detail));
+        store->settle_failed_full = true;
+        store->settling = false;
+        full_update(store);
+        return;
+    }
+    if (job->status != 0)
+        store_die("store.settle_failed", &job->failure);
+    store->settle_failed_full = false;
+    if (job->slices.over)
+        settle_over(job);
+    else
+        worker_submit(&store->settle_worker, &job->job);
     full_update(store);
 }
 
@@ -197,18 +234,24 @@ static bool settle_due(const struct store *store)
         return false;
     return store->settle_wanted || (store->closing && store->requests == 0) ||
            store->unsettled_bytes >= store->options.settle_bytes ||
+           state_unsettled_bytes(&store->state) >= store->options.tail_bytes_max / 2 ||
            uv_now(store->loop) - store->unsettled_since_ms >= store->options.settle_ms;
 }
 
 static void settle_start(struct store *store)
 {
-    store->settle.job.run = settle_run;
-    store->settle.job.done = settle_done;
-    store->settle.store = store;
-    store->settle.journal_bytes = store->unsettled_bytes;
-    state_settle_begin(&store->state, &store->settle.range);
+    struct settle_job *job = &store->settle;
+
+    if (!job->begun) {
+        job->job.run = settle_run;
+        job->job.done = settle_done;
+        job->store = store;
+        job->journal_bytes = store->unsettled_bytes;
+        job->begun = true;
+        state_settle_begin(&store->state, &job->range);
+    }
     store->settling = true;
-    worker_submit(&store->settle_worker, &store->settle.job);
+    worker_submit(&store->settle_worker, &job->job);
 }
 
 void store_settle_note(struct store *store, size_t bytes)
@@ -280,4 +323,9 @@ bool store_settle_idle(const struct store *store)
 {
     return !store->settling && !state_evicting(&store->state) && !store->prepare.busy &&
            (store->state.applied_lsn == store->settled_lsn || store->settle_failed_full);
+}
+
+void store_settle_free(struct store *store)
+{
+    slices_free(&store->settle.slices);
 }

@@ -102,13 +102,13 @@ static int replay(struct check *check, struct database_snapshot *snapshot, int d
     if (rc != 0)
         return store_fail(check->failure, rc, "the meta row cannot be read");
     source.settled_lsn = meta.settled_lsn;
+    source.reached_lsn = meta.reached_lsn;
     check->figures->settled_lsn = meta.settled_lsn;
     if (state_init(&state, &meta, SIZE_MAX) != 0)
         return store_fail(check->failure, STORE_NO_MEMORY, "out of memory");
     rc = recover(check, &source);
     if (replay.failure.status != 0)
         *check->failure = replay.failure;
-    store_replay_free(&replay);
     state_free(&state);
     return rc;
 }

@@ -4,6 +4,9 @@
  *
  *     journal: records behind the settled LSN as it was      ─┐
  *     snapshot: everything up to the settled LSN as it is now ─┴▶ apply what lies behind that
+ *
+ * Of a settle job that is under way the snapshot holds a part. If that job began after the journal
+ * was read, part of what it settles is in neither, and both are read again.
  */
 #include "store/view.h"
 
@@ -22,7 +25,7 @@
 #define PAGE_MESSAGES 1000
 #define PAGE_BYTES ((size_t)4 << 20)
 /* How often a journal is read again whose segments change under the reader's hands. */
-#define ATTEMPTS 5
+#define ATTEMPTS 10
 
 int view_lock(const char *directory, enum view_access access, int *lock,
               struct store_failure *failure)
@@ -115,7 +118,7 @@ static int read_journal(struct view *view, struct journal_image **image,
     struct database_meta meta;
     int rc = read_meta(view, &meta, failure);
 
-    if (rc == 0 && meta.settled_lsn > 0)
+    if (rc == 0 && meta.reached_lsn > 0)
         rc = directory_check_journal(view->directory, failure);
     if (rc != 0)
         return rc;
@@ -131,17 +134,34 @@ static int ignore_record(void *data, const struct journal_record *record)
     return 0;
 }
 
+/* What a settle job that is under way has brought into the database must be in the journal, or some
+ * chats would be ahead of all that is known. */
+static int check_reach(const struct view *view, const struct database_meta *meta, uint64_t last_lsn,
+                       struct store_failure *failure)
+{
+    if (last_lsn >= meta->reached_lsn)
+        return 0;
+    return store_fail(failure, STORE_CORRUPT,
+                      "%s: the journal ends with record %llu, and the database holds what came up "
+                      "to record %llu",
+                      view->directory, (unsigned long long)last_lsn,
+                      (unsigned long long)meta->reached_lsn);
+}
+
 /* Whether the image goes on where the database ends by now. */
 static int check_journal(const struct view *view, const struct journal_image *image,
                          struct store_failure *failure)
 {
     struct database_meta meta;
-    uint64_t last_lsn;
+    uint64_t last_lsn = 0;
     int rc = read_meta(view, &meta, failure);
 
-    return rc == 0 ? journal_image_replay(image, meta.settled_lsn, ignore_record, NULL, &last_lsn,
-                                          failure)
-                   : rc;
+    if (rc == 0)
+        rc = journal_image_replay(image, meta.settled_lsn, ignore_record, NULL, &last_lsn, failure);
+    /* As late as can be: what reads the database next finds little more there. */
+    if (rc == 0)
+        rc = read_meta(view, &meta, failure);
+    return rc == 0 ? check_reach(view, &meta, last_lsn, failure) : rc;
 }
 
 int view_read_journal(struct view *view, struct journal_image **image,
@@ -173,7 +193,8 @@ static int apply(struct view *view, const struct journal_image *image,
                               &view->last_lsn, failure);
     if (replay.failure.status != 0)
         *failure = replay.failure;
-    store_replay_free(&replay);
+    if (rc == 0)
+        rc = check_reach(view, &view->meta, view->last_lsn, failure);
     if (rc != 0)
         state_free(&view->state);
     return rc;
@@ -279,12 +300,12 @@ static int collect_fresh(struct chats *chats)
     const struct chat *chat;
     size_t count = 0;
 
-    for (chat = chats->view->state.fresh_first; chat != NULL; chat = chat->fresh_next)
+    for (chat = chats->view->state.fresh_first; chat != NULL; chat = chat->fresh->next)
         count++;
     chats->fresh = malloc((count + 1) * sizeof *chats->fresh);
     if (chats->fresh == NULL)
         return store_fail(chats->failure, STORE_NO_MEMORY, "out of memory");
-    for (chat = chats->view->state.fresh_first; chat != NULL; chat = chat->fresh_next)
+    for (chat = chats->view->state.fresh_first; chat != NULL; chat = chat->fresh->next)
         chats->fresh[chats->fresh_count++] = chat;
     qsort(chats->fresh, count, sizeof *chats->fresh, by_id);
     return 0;
@@ -293,7 +314,7 @@ static int collect_fresh(struct chats *chats)
 static int give_fresh(struct chats *chats)
 {
     const struct chat *fresh = chats->fresh[chats->fresh_next++];
-    struct view_chat chat = {.chat = {.id = fresh->id, .created_ns = fresh->created_ns},
+    struct view_chat chat = {.chat = {.id = fresh->id, .created_ns = fresh->fresh->created_ns},
                              .users = fresh->users,
                              .users_size = fresh->users_size,
                              .head_seq = fresh->head_seq,

@@ -34,6 +34,7 @@ describe('a disk that is full at any moment', { timeout: 3600000 }, () => {
         `--reserve-bytes=${random.pick(['0', '64KiB', '4MiB'])}`,
         `--settle-ms=${random.pick([1, 50, 2000])}`,
         `--settle-bytes=${random.pick(['64KiB', '16MiB'])}`,
+        `--settle-slice-bytes=${random.pick(['16KiB', '4MiB'])}`,
         '--journal-segment-bytes=1MiB',
         `--journal-segments=${random.pick([3, 6])}`,
       ];
@@ -123,7 +124,7 @@ describe('a call that fails', { timeout: 7200000 }, () => {
     const what = `${call} ${at}${count > 1 ? ' and all behind it' : ''} fails with ${error}`;
     const dataDirectory = path.join(directory, 'data');
     const chatd = world.makeChatd({ dataDirectory, environment: shim.environment, args: [
-      '--settle-ms=1', '--settle-bytes=64KiB', '--journal-segment-bytes=1MiB', '--journal-segments=3',
+      '--settle-ms=1', '--settle-bytes=64KiB', '--settle-slice-bytes=16KiB', '--journal-segment-bytes=1MiB', '--journal-segments=3',
     ] });
     try {
       const judge = new Judge();

@@ -5,7 +5,7 @@
 const { after, before, describe, test } = require('node:test');
 const { World } = require('../integration/harness');
 const { Judge, Load, pause } = require('./judge');
-const { assert, rounds, seeded, verify } = require('./rig');
+const { assert, rounds, seeded, stats, verify } = require('./rig');
 
 const ROUNDS = rounds(20, 1000);
 
@@ -14,6 +14,7 @@ function randomSettings(random) {
   return [
     `--settle-ms=${random.pick([1, 20, 2000])}`,
     `--settle-bytes=${random.pick(['4KiB', '256KiB', '16MiB'])}`,
+    `--settle-slice-bytes=${random.pick(['4KiB', '4KiB', '64KiB', '4MiB'])}`,
     `--journal-segment-bytes=${random.pick(['1MiB', '1MiB', '2MiB'])}`,
     `--journal-segments=${random.pick([3, 8])}`,
     `--chat-cache-bytes=${random.pick(['0', '64KiB', '64MiB'])}`,
@@ -29,7 +30,7 @@ describe('kill -9', { timeout: 3600000 }, () => {
     const random = seeded(t);
     const { chatd } = world;
     const judge = new Judge();
-    const tally = { 'under load': 0, 'while starting': 0, 'while stopping': 0, 'too late, it had ended': 0, 'torn ends': 0, 'records replayed': 0 };
+    const tally = { 'under load': 0, 'while starting': 0, 'while stopping': 0, 'too late, it had ended': 0, 'between slices of a settle job': 0, 'torn ends': 0, 'records replayed': 0 };
     const checker = await world.client();
     const load = new Load(judge, [await world.connect(), await world.connect()], { random });
     chatd.args = randomSettings(random);
@@ -61,6 +62,8 @@ describe('kill -9', { timeout: 3600000 }, () => {
         await chatd.kill();
         tally['under load']++;
       }
+      const { settled_lsn, reached_lsn } = stats(chatd.dataDirectory);
+      if (reached_lsn > settled_lsn) tally['between slices of a settle job']++;
       if (random() < 0.25) await killStarting();
       chatd.args = randomSettings(random);
       await chatd.start();

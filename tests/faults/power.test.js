@@ -42,6 +42,7 @@ describe('power loss', { timeout: 3600000 }, () => {
     return [
       `--settle-ms=${random.pick([1, 20, 2000])}`,
       `--settle-bytes=${random.pick(['4KiB', '16MiB'])}`,
+      `--settle-slice-bytes=${random.pick(['4KiB', '4MiB'])}`,
       `--journal-segment-bytes=${random.pick(['1MiB', '2MiB'])}`,
       `--journal-segments=${random.pick([3, 8])}`,
     ];

@@ -38,4 +38,11 @@ function verify(dataDirectory) {
   run(path.join(BIN, 'chat-store'), 'verify', '--data-dir', dataDirectory);
 }
 
-module.exports = { LONG, TOOLS, assert, rounds, run, seeded, verify, fs, path };
+// What the same program says of it.
+function stats(dataDirectory) {
+  return JSON.parse(run(path.join(BIN, 'chat-store'), 'stats', '--json', '--data-dir', dataDirectory));
+}
+
+module.exports = {
+  LONG, TOOLS, assert, rounds, run, seeded, stats, verify, fs, path,
+};

@@ -206,7 +206,8 @@ describe('chat-store', { timeout: 300000 }, () => {
       assert.equal(stats.unsettled_records, stats.last_lsn - stats.settled_lsn);
       assert.ok(stats.database_bytes > 0 && stats.journal_bytes > 0 && stats.journal_segments > 0);
       assert.match(stats.store_id, /^[0-9a-f-]{36}$/);
-      assert.deepEqual([stats.database_format, stats.journal_format], [1, 1]);
+      assert.deepEqual([stats.database_format, stats.journal_format], [2, 1]);
+      assert.ok(stats.reached_lsn >= stats.settled_lsn);
       assert.match(await succeed(['stats', '--data-dir', directory]), /^chats +40$/m);
     }
   });

@@ -10,7 +10,7 @@ const { Load } = require('./load');
 
 const ARGS = [
   '--settle-ms=1', '--settle-bytes=4KiB', '--tail-bytes=1MiB', '--chat-cache-bytes=64KiB',
-  '--journal-segment-bytes=1MiB', '--journal-segments=2',
+  '--journal-segment-bytes=1MiB', '--journal-segments=2', '--settle-slice-bytes=4KiB',
 ];
 
 describe('settling all the time', { timeout: 300000 }, () => {

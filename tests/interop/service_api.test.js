@@ -89,7 +89,7 @@ describe('the service API', { timeout: 300000 }, () => {
     const { metadata } = await request('$SRV.PING.chat');
     assert.equal(metadata.store_id, world.chatd.log.find(({ event }) => event === 'ready').store_id);
     assert.deepEqual([metadata.max_text_bytes, metadata.max_users, metadata.journal_format, metadata.database_format],
-      ['65536', '1000', '1', '1']);
+      ['65536', '1000', '1', '2']);
     const { started } = await request('$SRV.STATS.chat');
     assert.match(started, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/);
   });

@@ -95,6 +95,23 @@ mutant "say that there is more when there is not" store/store_history.c \
 mutant "keep requests waiting when the tail is full" store/store_settle.c \
     's/store->settle_wanted = true;/store->settle_wanted = false;/'
 
+mutant "the first slice of a job settles all of it" store/slices.c \
+    's/= last \? slices->lsn : meta.settled_lsn;/= slices->lsn;/'
+mutant "the last slice of a job settles nothing" store/slices.c \
+    's/= last \? slices->lsn : meta.settled_lsn;/= meta.settled_lsn;/'
+mutant "a slice that met a full disk counts as written" store/slices.c \
+    's/^    if \(rc != 0\)$/    if (rc != 0 \&\& rc != STORE_FULL)/'
+mutant "a job is over after its first slice" store/store_settle.c \
+    's/if \(job->slices.over\)/if (true)/'
+mutant "after a full disk, take what came meanwhile for settled" store/store_settle.c \
+    's/if \(!job->begun\) \{/if (true) {/'
+mutant "new chats are there before all of their rows are" store/slices.c \
+    's/if \(slice->chat_rows == DATABASE_CHATS_USERS \&\&/if (slice->chat_rows == DATABASE_CHATS_NUMBERED \&\&/'
+mutant "recover a chat with some of its rows as one that is there" store/store_replay.c \
+    's/\*is_there = status == 0 \&\& .*;/*is_there = status == 0;/'
+mutant "do not say how far a job reaches" store/slices.c \
+    's/\{\.reached_lsn = slices->lsn\}/{.reached_lsn = 0}/'
+
 record "$passed" "$failed" 0 "simulation finds mutants"
 echo "mutants: $passed found, $failed not"
 [[ $failed == 0 ]]

@@ -440,6 +440,7 @@ static void options_draw(void)
     options.requests_max = pick(3, 20, 1000, 1000);
     options.request_bytes_max = pick(400, 4000, 1000000, 1000000);
     options.settle_bytes = pick(1, 600, 6000, 1000000);
+    options.slice_bytes = pick(1, 300, 1500, 100000);
     options.settle_ms = pick(0, 100, 2000, 100000);
     options.segment_bytes = pick(2048, 4096, 16384);
     options.segments_max = pick(2, 3, 8);

@@ -43,6 +43,8 @@ struct disk_chat {
     uint8_t *users;
     size_t users_size;
     uint8_t users_digest[DATABASE_USERS_DIGEST_BYTES];
+    bool has_id; /* and the others below: which of its rows there are */
+    bool has_users;
     struct disk_message *messages; /* seq 1 first */
     size_t message_count;
     size_t capacity;
@@ -328,6 +330,13 @@ int journal_open(struct journal **out, const struct journal_options *options,
     journal.torn = false;
     if (journal.last_lsn < settled_lsn)
         world_fail("the database has settled what the journal never had");
+    if (journal.last_lsn < options->reached_lsn || options->reached_lsn < settled_lsn)
+        world_fail("the database reaches to record %llu, the journal ends with %llu",
+                   (unsigned long long)options->reached_lsn, (unsigned long long)journal.last_lsn);
+    if (journal.last_lsn > settled_lsn &&
+        (journal.record_count == 0 || journal.records[0].lsn > settled_lsn + 1))
+        world_fail("the journal lacks record %llu, which is not settled",
+                   (unsigned long long)settled_lsn + 1);
     *recovery = (struct journal_recovery){.last_lsn = journal.last_lsn};
     for (size_t i = 0; i < journal.record_count; i++) {
         const struct disk_record *record = &journal.records[i];
@@ -391,7 +400,7 @@ int database_find_chat(struct database_snapshot *snapshot, const struct uuid *id
 {
     (void)snapshot;
     for (size_t i = 0; i < database.chat_count; i++) {
-        if (memcmp(&database.chats[i].row.id, id, sizeof *id) != 0)
+        if (memcmp(&database.chats[i].row.id, id, sizeof *id) != 0 || !database.chats[i].has_id)
             continue;
         *chat = database.chats[i].row;
         chat->head_seq = database.chats[i].message_count;
@@ -427,7 +436,7 @@ int database_find_users(struct database_snapshot *snapshot, const char *namespac
     (void)snapshot;
     for (size_t i = 0; i < database.chat_count; i++) {
         const struct disk_chat *chat = &database.chats[i];
-        if (strcmp(chat->row.namespace_name, namespace_name) != 0 ||
+        if (!chat->has_users || strcmp(chat->row.namespace_name, namespace_name) != 0 ||
             memcmp(chat->users_digest, digest, DATABASE_USERS_DIGEST_BYTES) != 0)
             continue;
         *chat_id = chat->row.id;
@@ -502,10 +511,30 @@ void database_page_free(struct database_page *page)
 
 /* --- settling --- */
 
-static int settle_chat(const struct database_new_chat *from)
+int database_read_leaves(struct database *open, struct database_leaves *leaves)
+{
+    (void)open;
+    *leaves = (struct database_leaves){0};
+    return 0;
+}
+
+/* A row that a job which was cut short has left is written again, the same. */
+static bool is_there(const struct database_new_chat *from)
+{
+    const struct disk_chat *chat = chat_of(from->number);
+
+    return chat != NULL && from->number > database.meta.chat_number_last &&
+           database.meta.reached_lsn > database.meta.settled_lsn &&
+           memcmp(&chat->row.id, &from->id, sizeof from->id) == 0 &&
+           chat->row.created_ns == from->created_ns;
+}
+
+static int settle_number(const struct database_new_chat *from)
 {
     struct disk_chat *chat;
 
+    if (is_there(from))
+        return 0;
     if (from->number != database.chat_count + 1)
         return STORE_CORRUPT;
     database.chats =
@@ -522,12 +551,48 @@ static int settle_chat(const struct database_new_chat *from)
     return 0;
 }
 
+/* As the real one: each kind of rows needs those before it. */
+static int settle_chat(const struct database_new_chat *from, enum database_chat_rows rows)
+{
+    struct disk_chat *chat;
+    int status = 0;
+
+    if (rows == DATABASE_CHATS_WHOLE || rows == DATABASE_CHATS_NUMBERED)
+        status = settle_number(from);
+    chat = chat_of(from->number);
+    if (status != 0 || chat == NULL || memcmp(&chat->row.id, &from->id, sizeof from->id) != 0)
+        return STORE_CORRUPT;
+    if (rows == DATABASE_CHATS_WHOLE || rows == DATABASE_CHATS_IDS)
+        chat->has_id = true;
+    if (rows == DATABASE_CHATS_USERS && !chat->has_id)
+        return STORE_CORRUPT;
+    if (rows == DATABASE_CHATS_WHOLE || rows == DATABASE_CHATS_USERS)
+        chat->has_users = true;
+    return 0;
+}
+
+/* Those that are there now must have all of their rows. */
+static int complete_chats(const struct database_batch *batch)
+{
+    size_t count =
+        batch->chat_rows == DATABASE_CHATS_WHOLE ? batch->chat_count : batch->chats_complete;
+
+    database.meta.chat_number_last += count;
+    if (count > 0 && database.meta.chat_number_last != database.chat_count)
+        return STORE_CORRUPT;
+    for (size_t i = 0; i < database.meta.chat_number_last; i++)
+        if (!database.chats[i].has_id || !database.chats[i].has_users)
+            return STORE_CORRUPT;
+    return 0;
+}
+
 static int settle_message(const struct database_message *from)
 {
     struct disk_chat *chat = chat_of(from->chat_number);
     struct disk_message *message;
 
-    if (chat == NULL || from->seq != chat->message_count + 1)
+    if (chat == NULL || from->chat_number > database.meta.chat_number_last ||
+        from->seq != chat->message_count + 1)
         return STORE_CORRUPT;
     if (chat->message_count == chat->capacity) {
         chat->capacity = chat->capacity * 2 + 16;
@@ -543,18 +608,23 @@ static int settle_message(const struct database_message *from)
 int database_settle(struct database *open, const struct database_batch *batch,
                     struct store_failure *failure)
 {
+    uint64_t reached_lsn =
+        batch->reached_lsn > batch->settled_lsn ? batch->reached_lsn : batch->settled_lsn;
     int status = 0;
 
     if (disk_full())
         return store_fail(failure, STORE_FULL, "the disk is full");
-    if (batch->settled_lsn < open->meta.settled_lsn || batch->settled_lsn > journal.last_lsn)
+    if (batch->settled_lsn < open->meta.settled_lsn || reached_lsn < open->meta.reached_lsn ||
+        reached_lsn > journal.last_lsn)
         status = STORE_CORRUPT;
     for (size_t i = 0; i < batch->chat_count && status == 0; i++)
-        status = settle_chat(&batch->chats[i]);
+        status = settle_chat(&batch->chats[i], batch->chat_rows);
+    if (status == 0)
+        status = complete_chats(batch);
     for (size_t i = 0; i < batch->message_count && status == 0; i++)
         status = settle_message(&batch->messages[i]);
-    open->meta.chat_number_last = open->chat_count;
     open->meta.settled_lsn = batch->settled_lsn;
+    open->meta.reached_lsn = reached_lsn;
     if (status != 0)
         return store_fail(failure, status, "the batch does not follow what is stored");
     return 0;

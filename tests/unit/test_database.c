@@ -1032,15 +1032,54 @@ static void test_other_formats(void **state)
 
     close_it(fixture);
     begin_surgery(fixture, "meta", &surgery);
-    database_row_seal((const uint8_t *)DATABASE_META_KEY, DATABASE_META_KEY_BYTES, row, 44);
+    database_row_seal((const uint8_t *)DATABASE_META_KEY, DATABASE_META_KEY_BYTES, row,
+                      DATABASE_META_ROW_BYTES - DATABASE_CRC_BYTES);
     assert_int_equal(mdb_put(surgery.txn, surgery.table, &key, &value, 0), 0);
     end_surgery(&surgery);
     expect_open_fails(fixture, STORE_FORMAT);
-    assert_non_null(strstr(fixture->failure.detail, "format 2"));
+    assert_non_null(strstr(fixture->failure.detail, "format 3"));
     overwrite(fixture, 20, 2);
     expect_open_fails(fixture, STORE_FORMAT);
     overwrite(fixture, 16, 0);
     expect_open_fails(fixture, STORE_CORRUPT);
+}
+
+/* The meta row of format 1 is read; the next transaction writes that of today. A whole store of
+ * format 1 is tried in tests/integration/formats. */
+static void test_format_1(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t row[48] = {0, 0, 0, 1};
+    char name[] = DATABASE_META_KEY;
+    MDB_val key = {DATABASE_META_KEY_BYTES, name};
+    MDB_val value = {sizeof row, row};
+    struct database_snapshot *snapshot;
+    struct database_statistics statistics;
+    struct database_meta meta;
+    struct surgery surgery;
+
+    assert_int_equal(settle_chats(fixture, 1, 3), 0);
+    close_it(fixture);
+    begin_surgery(fixture, "meta", &surgery);
+    memset(row + 4, 7, UUID_BYTES);
+    database_store_u64(row + 20, 41);
+    database_store_u64(row + 28, 3);
+    database_row_seal((const uint8_t *)DATABASE_META_KEY, DATABASE_META_KEY_BYTES, row, 44);
+    assert_int_equal(mdb_put(surgery.txn, surgery.table, &key, &value, 0), 0);
+    end_surgery(&surgery);
+    open_again(fixture, MAP_BYTES);
+    database_read_meta(fixture->database, &meta);
+    assert_int_equal(meta.settled_lsn, 41);
+    assert_int_equal(meta.reached_lsn, 41);
+    assert_int_equal(meta.chat_number_last, 3);
+    fixture->lsn = 41;
+    for (uint32_t format = 1; format <= DATABASE_FORMAT; format++) {
+        assert_int_equal(database_snapshot_begin(fixture->database, &snapshot), 0);
+        assert_int_equal(database_read_statistics(snapshot, &statistics), 0);
+        database_snapshot_end(snapshot);
+        assert_int_equal(statistics.format, format);
+        assert_int_equal(settle_chats(fixture, 3 + format, 3 + format), 0);
+    }
 }
 
 static void test_damaged_meta(void **state)
@@ -1321,6 +1360,7 @@ int main(void)
         TEST(test_truncated_file),
         TEST(test_free_pages_missing),
         TEST(test_other_formats),
+        TEST(test_format_1),
         TEST(test_damaged_meta),
         TEST(test_unfinished_making),
         TEST(test_map_full),

@@ -78,7 +78,7 @@ static void test_sound(void **state)
     sample_write_file(&sample, sample.bytes, sample.size);
     assert_int_equal(check(DATABASE_PAGES_FULL, &figures, &failure), 0);
     assert_int_equal(figures.problems, 0);
-    assert_true(figures.branch_pages > 2 && figures.leaf_pages > 100);
+    assert_true(figures.branch_pages > 2 && figures.leaf_pages > 50);
     assert_true(figures.overflow_pages > 100 && figures.free_pages > 0);
     assert_int_equal(2 + figures.branch_pages + figures.leaf_pages + figures.overflow_pages +
                          figures.free_pages + figures.lost_pages,

@@ -323,6 +323,40 @@ static void test_damage_in_an_earlier_segment(void **state)
     copy_free(&copy);
 }
 
+/* Nothing in the journal says that its end is missing; the database does. */
+static void test_end_that_was_reached(void **state)
+{
+    struct rig *rig = *state;
+    struct copy copy;
+    size_t total, start;
+
+    fill_three_segments(rig, &copy);
+    start = copy_find(&copy, 2, rig, 9, &total);
+    memset(copy.files[2].bytes + start, 0, total);
+    rig->settled_lsn = 2;
+    rig->options.reached_lsn = 9;
+    assert_refused(rig, &copy, STORE_CORRUPT);
+    assert_non_null(strstr(rig->failure.detail, "ends with record 8"));
+    copy_restore(&copy, rig->directory);
+    rig->acked_lsn = 8;
+    rig->options.reached_lsn = 8;
+    rig_reopen(rig);
+    assert_int_equal(rig->recovery.last_lsn, 8);
+    copy_free(&copy);
+}
+
+static void test_no_journal_where_one_was_reached(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_close(rig);
+    rig->settled_lsn = rig->acked_lsn = rig->pending_lsn = 5;
+    rig->options.reached_lsn = 6;
+    assert_int_equal(rig_open(rig), STORE_CORRUPT);
+    rig->options.reached_lsn = 5;
+    rig_reopen(rig);
+}
+
 static void test_damage_in_settled_records(void **state)
 {
     struct rig *rig = *state;
@@ -694,6 +728,8 @@ int main(void)
         TEST(test_stale_records_stay_away),
         TEST(test_damaged_record_is_refused),
         TEST(test_damage_in_an_earlier_segment),
+        TEST(test_end_that_was_reached),
+        TEST(test_no_journal_where_one_was_reached),
         TEST(test_damage_in_settled_records),
         TEST(test_damage_from_settled_records_on),
         TEST(test_missing_segment),

@@ -522,6 +522,7 @@ static struct flood *flood_make(struct fixture *f)
 static void squeeze(struct fixture *f)
 {
     f->options.settle_bytes = 64 * 1024;
+    f->options.slice_bytes = 16 * 1024;
     f->options.tail_bytes_max = 128 * 1024;
     f->options.segments_max = 2;
     f->options.chat_cache_bytes_max = 0;
