@@ -8,7 +8,7 @@
  *     before                       recent [ c f k q ]    clients 0:[ a d e ]  g:[ h m ]
  *     with b and p to be added     recent [ b p ]        clients 0:[ a c d e f ]  g:[ h k m q ]
  *
- * So a chat with many messages has each of its buckets rewritten once in eighty messages, not
+ * So a chat with many messages has each of its buckets rewritten once in dozens of messages, not
  * with every one. A look-up reads the recent bucket and one other.
  */
 #include "store/database_internal.h"
@@ -19,8 +19,9 @@
 /* Buckets that are split are left a quarter empty. */
 #define BUCKET_CLIENTS_FILL (DATABASE_BUCKET_CLIENTS_MAX * 3 / 4)
 
-/* As many as LMDB keeps in a page together with other rows: a larger row has one for itself. */
-#define RECENT_CLIENTS_MAX 80
+/* Few enough that several chats' buckets share a page: as they grow and shrink, pages with one or
+ * two of them would be left half empty. */
+#define RECENT_CLIENTS_MAX 32
 
 /* A bucket as it was found, borrowed until the transaction's next change. */
 struct bucket {
