@@ -203,7 +203,8 @@ async function withStand(work, args) {
   }
 }
 
-const sendRatio = (outstanding) => () => withStand(async (stand) => ratioOf(await stand.compare('send', { outstanding })));
+const sendRatio = (outstanding, args) => () =>
+  withStand(async (stand) => ratioOf(await stand.compare('send', { outstanding })), args);
 
 // Two workloads in turn on one service; the ratio of the medians of their throughput.
 async function inTurn(stand, one, other, times = short ? 1 : 3) {
@@ -454,6 +455,8 @@ const rows = [
   ['send-64', 'the same, 64', atLeast(0.55), sendRatio(64)],
   ['send-16', 'the same, 16', atLeast(0.5), sendRatio(16)],
   ['send-1', 'the same, 1', atLeast(0.45), sendRatio(1)],
+  ['send-1024-no-events', '1024 without events: what the broker takes for those that nobody hears', null,
+    sendRatio(1024, ['--events=false'])],
   ['send-million-chats', 'Send to 1,000,000 chats, to the rate with 10,000', atLeast(0.85), millionChats],
   ['send-sustained', '5 million Sends: last million to the first', atLeast(0.85), sustained],
   ['history-newest', 'History, newest 50, 256 outstanding, to the responder', atLeast(0.85),

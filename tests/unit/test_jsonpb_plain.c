@@ -21,8 +21,8 @@ static void strings_are_read_as_they_are(void **state)
     static const char *const texts[] = {
         "{\"client_id\":\"c\",\"text\":\"\xc3\xa4 / \x7f {}[],:\"}",
         "\t{ \"text\" :\n\"\xc3\xa4 / \x7f {}[],:\" ,\r\"client_id\": \"c\" } \n",
-        "{\"subject\":\"\",\"client_id\":\"c\",\"text\":\"\xc3\xa4 / \x7f "
-        "{}[],:\",\"user_id\":\"\"}",
+        ("{\"subject\":\"\",\"client_id\":\"c\",\"text\":\"\xc3\xa4 / \x7f "
+         "{}[],:\",\"user_id\":\"\"}"),
     };
     struct arena arena;
 
