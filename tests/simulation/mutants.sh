@@ -79,7 +79,7 @@ mutant "recover without looking for users" store/store_replay.c \
 mutant "settle one record too many" store/state.c \
     's/\.settled_lsn = state->applied_lsn,/.settled_lsn = state->applied_lsn + 1,/'
 mutant "forget new chats before they are settled" store/state.c \
-    's/chat->pins > 0 \|\| chat->fresh \|\|/chat->pins > 0 ||/'
+    's/chat->pins > 0 \|\| chat->fresh != NULL \|\|/chat->pins > 0 ||/'
 mutant "forget chats that requests hold" store/state.c \
     's/if \(chat->pins > 0 \|\| /if (/'
 mutant "a chat of the same users again" store/state.c \
