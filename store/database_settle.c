@@ -2,10 +2,10 @@
  * Settling: one transaction, which takes the database from one settled LSN to the next, or, as one
  * of several slices of a job, some chats of it.
  *
- * First the new chats, then all messages sorted by chat and seq into logs and heads, then sorted
- * by chat and digest into recent and clients, then the meta row. Each table is written in the order
- * of its keys through one cursor, so that neighbouring rows are put into a page while it is at
- * hand.
+ * First the new chats, then all messages sorted by chat and seq into logs and heads, then each
+ * chat's sorted by digest into recent and clients, then the meta row. Each table is written in the
+ * order of its keys through one cursor, so that neighbouring rows are put into a page while it is
+ * at hand.
  *
  * Everything is checked against what is stored on the way: a chat's number, id and users are new,
  * its messages go on where its log ends, and their client ids were not used. If any of that fails,
@@ -17,6 +17,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define CACHE_LINE_BYTES 64
+#define EXPECTED_BYTES 512 /* the processor finds out about the rest by itself */
 
 struct settling {
     struct database *database;
@@ -241,6 +244,17 @@ struct filling {
     size_t kept_size;
 };
 
+/* Messages of one chat lie anywhere in memory. The one after the next is fetched into the cache. */
+static void expect_message(const struct database_batch *batch,
+                           const struct database_message *message)
+{
+    if (batch->messages + batch->message_count - message <= 2)
+        return;
+    message += 2;
+    for (size_t i = 0; i < message->size && i < EXPECTED_BYTES; i += CACHE_LINE_BYTES)
+        __builtin_prefetch(message->bytes + i);
+}
+
 static int put_chunk(const struct settling *settling, const struct filling *filling,
                      const struct database_message *messages, size_t count, size_t size)
 {
@@ -261,6 +275,7 @@ static int put_chunk(const struct settling *settling, const struct filling *fill
     memcpy(to, filling->kept, filling->kept_size);
     to += filling->kept_size;
     for (size_t i = 0; i < count; i++) {
+        expect_message(settling->batch, &messages[i]);
         database_encode_message(to, &messages[i]);
         to += database_message_bytes(messages[i].size);
     }
@@ -380,21 +395,33 @@ static int put_clients(const struct settling *settling, const struct database_me
                                 count, settling->failure);
 }
 
+/* They may be in order already: then looking is all there is to do. */
+static void sort_messages(struct database_message *messages, size_t count,
+                          int (*order)(const void *, const void *))
+{
+    size_t sorted = 1;
+
+    while (sorted < count && order(&messages[sorted - 1], &messages[sorted]) <= 0)
+        sorted++;
+    if (sorted < count)
+        qsort(messages, count, sizeof *messages, order);
+}
+
+/* The messages lie chat by chat. Those of each are put in `order` before they go to `put`. */
 static int for_each_chat(const struct settling *settling, int (*order)(const void *, const void *),
                          int (*put)(const struct settling *, const struct database_message *,
                                     size_t))
 {
-    const struct database_message *messages = settling->batch->messages;
+    struct database_message *messages = settling->batch->messages;
     size_t count = settling->batch->message_count;
     size_t from = 0;
     int rc = 0;
 
-    if (count > 1)
-        qsort(settling->batch->messages, count, sizeof *messages, order);
     while (rc == 0 && from < count) {
         size_t end = from + 1;
         while (end < count && messages[end].chat_number == messages[from].chat_number)
             end++;
+        sort_messages(messages + from, end - from, order);
         rc = put(settling, messages + from, end - from);
         from = end;
     }
@@ -433,6 +460,7 @@ static int put_all(struct settling *settling, const struct database_totals *tota
 
     if (rc == 0)
         rc = put_chats(settling);
+    sort_messages(settling->batch->messages, settling->batch->message_count, by_seq);
     if (rc == 0)
         rc = for_each_chat(settling, by_seq, put_log);
     if (rc == 0)
