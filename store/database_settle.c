@@ -13,12 +13,13 @@
  * page that the last commit can see. That is also why a full disk does no harm.
  */
 #include "store/database_internal.h"
+#include "store/database_order.h"
+#include "store/prefetch.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CACHE_LINE_BYTES 64
 #define EXPECTED_BYTES 512 /* the processor finds out about the rest by itself */
 
 struct settling {
@@ -129,17 +130,15 @@ static int by_id(const void *left, const void *right)
     const struct database_new_chat *const *a = left;
     const struct database_new_chat *const *b = right;
 
-    return memcmp((*a)->id.bytes, (*b)->id.bytes, UUID_BYTES);
+    return database_by_id(*a, *b);
 }
 
 static int by_users(const void *left, const void *right)
 {
     const struct database_new_chat *const *a = left;
     const struct database_new_chat *const *b = right;
-    int order = strcmp((*a)->namespace_name, (*b)->namespace_name);
 
-    return order != 0 ? order
-                      : memcmp((*a)->users_digest, (*b)->users_digest, DATABASE_USERS_DIGEST_BYTES);
+    return database_by_users(*a, *b);
 }
 
 static int put_sorted(const struct settling *settling, const struct database_new_chat **chats,
@@ -227,16 +226,6 @@ static int put_chats(const struct settling *settling)
 
 /* --- logs --- */
 
-static int by_seq(const void *left, const void *right)
-{
-    const struct database_message *a = left;
-    const struct database_message *b = right;
-
-    if (a->chat_number != b->chat_number)
-        return a->chat_number < b->chat_number ? -1 : 1;
-    return (a->seq > b->seq) - (a->seq < b->seq);
-}
-
 /* A chunk in the making: what is kept of the one before, and the messages that join it. */
 struct filling {
     uint64_t first_seq;
@@ -251,8 +240,7 @@ static void expect_message(const struct database_batch *batch,
     if (batch->messages + batch->message_count - message <= 2)
         return;
     message += 2;
-    for (size_t i = 0; i < message->size && i < EXPECTED_BYTES; i += CACHE_LINE_BYTES)
-        __builtin_prefetch(message->bytes + i);
+    prefetch(message->bytes, message->size < EXPECTED_BYTES ? message->size : EXPECTED_BYTES);
 }
 
 static int put_chunk(const struct settling *settling, const struct filling *filling,
@@ -460,9 +448,9 @@ static int put_all(struct settling *settling, const struct database_totals *tota
 
     if (rc == 0)
         rc = put_chats(settling);
-    sort_messages(settling->batch->messages, settling->batch->message_count, by_seq);
+    sort_messages(settling->batch->messages, settling->batch->message_count, database_by_seq);
     if (rc == 0)
-        rc = for_each_chat(settling, by_seq, put_log);
+        rc = for_each_chat(settling, database_by_seq, put_log);
     if (rc == 0)
         rc = for_each_chat(settling, by_digest, put_clients);
     return rc == 0 ? put_meta(settling, totals) : rc;

@@ -21,8 +21,8 @@
  */
 #include "store/slices.h"
 
+#include "store/database_order.h"
 #include <stdlib.h>
-#include <string.h>
 
 #define PAGE_BYTES 4096 /* of LMDB's */
 /* What the rows of a new chat and of a message take besides its users and its bytes. */
@@ -39,34 +39,6 @@ struct estimate {
     struct database_leaves leaves;
     double chats;
 };
-
-static int by_chat(const void *left, const void *right)
-{
-    const struct database_message *a = left;
-    const struct database_message *b = right;
-
-    if (a->chat_number != b->chat_number)
-        return a->chat_number < b->chat_number ? -1 : 1;
-    return (a->seq > b->seq) - (a->seq < b->seq);
-}
-
-static int by_id(const void *left, const void *right)
-{
-    const struct database_new_chat *a = left;
-    const struct database_new_chat *b = right;
-
-    return memcmp(a->id.bytes, b->id.bytes, UUID_BYTES);
-}
-
-static int by_users(const void *left, const void *right)
-{
-    const struct database_new_chat *a = left;
-    const struct database_new_chat *b = right;
-    int order = strcmp(a->namespace_name, b->namespace_name);
-
-    return order != 0 ? order
-                      : memcmp(a->users_digest, b->users_digest, DATABASE_USERS_DIGEST_BYTES);
-}
 
 static double least(double a, double b)
 {
@@ -151,9 +123,9 @@ static bool take_whole(struct slices *slices, struct database_batch *slice,
 static void sort_chats(const struct slices *slices)
 {
     if (slices->chats_done == 0 && slices->chat_rows == DATABASE_CHATS_IDS)
-        qsort(slices->chats, slices->chat_count, sizeof *slices->chats, by_id);
+        qsort(slices->chats, slices->chat_count, sizeof *slices->chats, database_by_id);
     if (slices->chats_done == 0 && slices->chat_rows == DATABASE_CHATS_USERS)
-        qsort(slices->chats, slices->chat_count, sizeof *slices->chats, by_users);
+        qsort(slices->chats, slices->chat_count, sizeof *slices->chats, database_by_users);
 }
 
 /* Rows of new chats, of one kind. */
@@ -211,7 +183,7 @@ int slices_write(struct slices *slices, struct database *database, struct store_
     int rc;
 
     if (!slices->sorted && slices->message_count > 1)
-        qsort(slices->messages, slices->message_count, sizeof *slices->messages, by_chat);
+        qsort(slices->messages, slices->message_count, sizeof *slices->messages, database_by_seq);
     slices->sorted = true;
     database_read_meta(database, &meta);
     rc = begin_estimate(&estimate, slices, database, &meta);

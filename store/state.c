@@ -9,6 +9,7 @@
 #include "store/state.h"
 
 #include "store/crc32c.h"
+#include "store/prefetch.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -18,7 +19,6 @@
 /* What memory takes besides what is asked for, and a place in a table that is half full. */
 #define BLOCK_OVERHEAD_BYTES 16
 #define PLACE_BYTES (2 * sizeof(struct table_slot))
-#define CACHE_LINE_BYTES 64
 #define HASH_SPREAD 0x9e3779b97f4a7c15u /* 2^64 divided by the golden ratio */
 
 /* --- hashes and matches of the tables --- */
@@ -334,18 +334,12 @@ void state_expect_chat(const struct state *state, const struct uuid *id)
     table_expect(&state->chats, first_bytes(id->bytes));
 }
 
-static void expect_lines(const struct chat *chat)
-{
-    for (size_t i = 0; i < offsetof(struct chat, fresh); i += CACHE_LINE_BYTES)
-        __builtin_prefetch((const char *)chat + i);
-}
-
 void state_expect_found_chat(const struct state *state, const struct uuid *id)
 {
     const struct chat *chat = table_guess(&state->chats, first_bytes(id->bytes));
 
     if (chat != NULL)
-        expect_lines(chat);
+        prefetch(chat, sizeof *chat);
 }
 
 void state_expect_client(const struct state *state, const struct chat *chat,
@@ -633,7 +627,7 @@ static void expect_eviction(const struct state *state, const struct message *mes
     next = next->next;
     if (next == NULL)
         return;
-    expect_lines(next->chat);
+    prefetch(next->chat, sizeof *next->chat);
     if (next->next != NULL)
         __builtin_prefetch(next->next);
 }
