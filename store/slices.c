@@ -174,6 +174,17 @@ static void advance(struct slices *slices, const struct database_batch *slice)
         slices->chat_rows++;
 }
 
+/* Those that are left. A slice that could not be written has been put into another order. */
+static void sort_messages(struct slices *slices)
+{
+    size_t left = slices->message_count - slices->messages_done;
+
+    if (left > 1)
+        qsort(slices->messages + slices->messages_done, left, sizeof *slices->messages,
+              database_by_seq);
+    slices->sorted = true;
+}
+
 int slices_write(struct slices *slices, struct database *database, struct store_failure *failure)
 {
     struct database_batch slice = {.reached_lsn = slices->lsn};
@@ -182,9 +193,8 @@ int slices_write(struct slices *slices, struct database *database, struct store_
     bool last;
     int rc;
 
-    if (!slices->sorted && slices->message_count > 1)
-        qsort(slices->messages, slices->message_count, sizeof *slices->messages, database_by_seq);
-    slices->sorted = true;
+    if (!slices->sorted)
+        sort_messages(slices);
     database_read_meta(database, &meta);
     rc = begin_estimate(&estimate, slices, database, &meta);
     if (rc != 0)
@@ -195,6 +205,7 @@ int slices_write(struct slices *slices, struct database *database, struct store_
            slices->messages_done + slice.message_count == slices->message_count;
     slice.settled_lsn = last ? slices->lsn : meta.settled_lsn;
     rc = database_settle(database, &slice, failure);
+    slices->sorted = rc == 0;
     if (rc != 0)
         return rc;
     advance(slices, &slice);

@@ -6,6 +6,8 @@
 #include "tests/unit/sample_store.h"
 
 #include "store/slices.h"
+#include <signal.h>
+#include <sys/resource.h>
 
 #define CHATS 300
 #define OLD_CHATS 100
@@ -281,6 +283,28 @@ static void test_cut_short(void **state)
     }
 }
 
+/* The slice after a full disk may be a smaller one, and end between two messages of a chat: they
+ * are in their order again. (A limit on the size of files is as good as a full disk.) */
+static void test_full_disk(void **state)
+{
+    struct world *world = *state;
+    struct slices job = job_of(world, SIZE_MAX);
+    struct rlimit limit;
+    struct rlimit small;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = (struct rlimit){.rlim_cur = 4096, .rlim_max = limit.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_int_equal(slices_write(&job, world->database, &world->failure), STORE_FULL);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_false(job.over);
+    job.bytes_max = 1;
+    while (!job.over)
+        write_slice(world, &job);
+    check_whole(world);
+}
+
 /* Rows that differ from what a job has left are not written over. */
 static void test_other_chat(void **state)
 {
@@ -315,8 +339,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_one_slice),  TEST(test_many_slices), TEST(test_cut_short),
-        TEST(test_other_chat), TEST(test_lsns),
+        TEST(test_one_slice), TEST(test_many_slices), TEST(test_cut_short),
+        TEST(test_full_disk), TEST(test_other_chat),  TEST(test_lsns),
     };
 
     return cmocka_run_group_tests_name("slices", tests, NULL, NULL);
