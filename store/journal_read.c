@@ -16,6 +16,11 @@
  * the rest of the segment is searched for further ones, though none should follow but those of a
  * torn append: one that says that a missing record was durable tells damage from the journal's
  * end, as in recovery.
+ *
+ * A segment is not read in one instant. When the writer overtakes the reader in it, what lay ahead
+ * of the writer may have been read before a batch was written and what lies behind that batch after
+ * the next one, which knows it as durable. So a hole counts only if it is there again when the
+ * segment is read once more.
  */
 #include "store/journal_read.h"
 
@@ -237,20 +242,66 @@ static int take_records(const struct reading *reading, const struct file *file,
     return rc;
 }
 
-static int read_segment(const struct reading *reading, const struct file *file)
+/* The first record of the segment that is missing though a later one knows it as durable; 0 when
+ * there is none. */
+static uint64_t first_hole(const struct reading *reading, const struct file *file)
+{
+    uint64_t expected = reading->after_lsn + 1;
+
+    if (file->first_lsn > expected)
+        expected = file->first_lsn;
+    for (const struct run *run = reading->image->runs; run != NULL; run = run->next) {
+        if (run->slot != file->slot)
+            continue;
+        if (run->first_lsn > expected && run->durable_lsn >= expected)
+            return expected;
+        expected = run->last_lsn + 1;
+    }
+    return 0;
+}
+
+static void drop_records(const struct reading *reading, const struct file *file)
+{
+    struct run **place = &reading->image->runs;
+
+    while (*place != NULL) {
+        struct run *run = *place;
+        if (run->slot != file->slot) {
+            place = &run->next;
+            continue;
+        }
+        *place = run->next;
+        free(run);
+    }
+}
+
+static int read_segment_once(const struct reading *reading, const struct file *file, uint8_t *bytes)
 {
     struct file now = *file;
-    uint8_t *bytes = malloc((size_t)file->bytes + 1);
     size_t size;
-    int rc;
+    int rc = read_file(reading, file, bytes, (size_t)file->bytes, &size);
 
-    if (bytes == NULL)
-        return out_of_memory(reading);
-    rc = read_file(reading, file, bytes, (size_t)file->bytes, &size);
     if (rc == 0 && size > JOURNAL_SEGMENT_HEADER_BYTES)
         rc = judge_header(reading, &now, bytes);
     if (rc == 0 && size > JOURNAL_SEGMENT_HEADER_BYTES && now.first_lsn == file->first_lsn)
         rc = take_records(reading, file, bytes, size);
+    return rc;
+}
+
+static int read_segment(const struct reading *reading, const struct file *file)
+{
+    uint8_t *bytes = malloc((size_t)file->bytes + 1);
+    uint64_t hole = 0, hole_before;
+    int rc;
+
+    if (bytes == NULL)
+        return out_of_memory(reading);
+    do {
+        drop_records(reading, file);
+        hole_before = hole;
+        rc = read_segment_once(reading, file, bytes);
+        hole = first_hole(reading, file);
+    } while (rc == 0 && hole != hole_before);
     free(bytes);
     return rc;
 }

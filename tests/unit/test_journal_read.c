@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "store/database.h"
+#include "store/disk.h"
 #include "store/journal_read.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -321,6 +322,51 @@ static void test_beside(void **state)
     pthread_join(thread, NULL);
 }
 
+/* Appends two batches in the middle of reading a segment: the first one lies where was read before,
+ * in part, and the second one, which knows it as durable, where is read after. */
+struct overtaking {
+    struct rig *rig;
+    uint64_t at; /* offset in the segment */
+    bool done;
+};
+
+static int overtake(void *data, struct disk_event *event)
+{
+    struct overtaking *overtaking = data;
+
+    if (event->call != DISK_READ)
+        return 0;
+    if (event->offset < overtaking->at) {
+        if (event->size > overtaking->at - event->offset)
+            event->size = overtaking->at - event->offset;
+    } else if (!overtaking->done) {
+        overtaking->done = true;
+        append(overtaking->rig, 3);
+        append(overtaking->rig, 3);
+    }
+    return 0;
+}
+
+static void test_overtaken(void **state)
+{
+    struct overtaking overtaking = {.rig = *state};
+    uint64_t last_lsn, end = JOURNAL_SEGMENT_HEADER_BYTES;
+
+    append(overtaking.rig, 40);
+    for (uint64_t i = 0; i < 40; i++)
+        end += journal_record_bytes(RECORD_BYTES);
+    for (uint64_t past = 0; past < 7 * RECORD_BYTES; past += RECORD_BYTES / 2) {
+        overtaking.at = end + past;
+        overtaking.done = false;
+        disk_set_hook(overtake, &overtaking);
+        assert_int_equal(read_from(overtaking.rig, 0, &last_lsn), 0);
+        disk_set_hook(NULL, NULL);
+        assert_true(overtaking.done);
+        assert_in_range(last_lsn, overtaking.rig->last_lsn - 6, overtaking.rig->last_lsn);
+        end += 6 * journal_record_bytes(RECORD_BYTES);
+    }
+}
+
 /* --- the other half: a reader of the database that is killed --- */
 
 static uint64_t settle_heads(struct database *database, uint64_t *seq, unsigned rounds,
@@ -417,6 +463,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_beside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_overtaken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_killed_reader, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
