@@ -5,7 +5,8 @@
 #   clients/bench/alternatives.sh [--seconds N] [--rounds N] [--outstanding "1 16 1024"] [--raw]
 #                                 [SYSTEM...]
 #
-# Systems: chatd redis redis-pipelined postgresql jetstream jetstream-synced; all of them by default.
+# Systems: chatd redis redis-pipelined postgresql jetstream jetstream-synced responder; all of them
+# by default. The responder does nothing but answer, behind a NATS server as chatd: it is the limit.
 # --raw prints "system outstanding rate" lines instead of the table.
 #
 # All do the same work as nearly as they can: records of 250 bytes, 10,000 chats chosen evenly, an
@@ -30,7 +31,7 @@ while [[ $# -gt 0 ]]; do
     --rounds) rounds=$2 && shift ;;
     --outstanding) outstanding=$2 && shift ;;
     --raw) raw=true ;;
-    chatd | redis | redis-pipelined | postgresql | jetstream | jetstream-synced) systems+=("$1") ;;
+    chatd | redis | redis-pipelined | postgresql | jetstream | jetstream-synced | responder) systems+=("$1") ;;
     *)
         sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2
         exit 2
@@ -38,7 +39,7 @@ while [[ $# -gt 0 ]]; do
     esac
     shift
 done
-[[ ${#systems[@]} -gt 0 ]] || systems=(chatd redis redis-pipelined postgresql jetstream jetstream-synced)
+[[ ${#systems[@]} -gt 0 ]] || systems=(chatd redis redis-pipelined postgresql jetstream jetstream-synced responder)
 
 bin=${CHAT_BIN:-build/bin}
 record_bytes=250
@@ -146,12 +147,13 @@ as_postgres=()
 
 start_chatd() {
     local tries
+    [[ -z ${port[chatd]:-} ]] || return 0
     port[chatd]=$(free_port)
     start broker nats-server -a 127.0.0.1 -p "${port[chatd]}"
     wait_for_port "${port[chatd]}"
     start chatd "$bin/chatd" --nats-url "nats://127.0.0.1:${port[chatd]}" --data-dir "$directory/chatd"
     for ((tries = 0; tries < 200; tries++)); do
-        grep -q event=ready "$directory/chatd.log" && break
+        grep -q event=ready "$directory/chatd.log" 2>/dev/null && break
         sleep 0.05
     done
     version[chatd]="$("$bin/chatd" --version | awk '{ print $2 }'), nats-server $(nats_version)"
@@ -165,6 +167,19 @@ rate_of() {
 run_chatd() {
     "$bin/chat-bench" send --nats-url "nats://127.0.0.1:${port[chatd]}" --outstanding "$1" \
         --text-bytes $text_bytes --chats $chats --duration-ms $((seconds * 1000)) --json | rate_of
+}
+
+# It answers beside chatd, and as long; the two are asked in turn once more.
+start_responder() {
+    start_chatd
+    version[responder]=${version[chatd]}
+    how[responder]="chat-bench compare send, the same load as chatd: answers at once, keeps nothing"
+}
+
+run_responder() {
+    "$bin/chat-bench" compare send --nats-url "nats://127.0.0.1:${port[chatd]}" --outstanding "$1" \
+        --text-bytes $text_bytes --chats $chats --duration-ms $((seconds * 1000)) --pairs 1 --json |
+        sed -nE '/^ *"responder": \{/,/\}/s/^ *"throughput": ([0-9]+).*/\1/p' | tail -n 1
 }
 
 # ---- Redis ----

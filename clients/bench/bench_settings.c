@@ -372,6 +372,10 @@ enum options_result sync_settings_parse(struct sync_settings *s, int argc, char 
         {"bytes", "CHAT_BENCH_BYTES", OPTION_BYTES, &s->bytes, 1, 1024 * 1024, "BYTES",
          "Size of a write.", false},
         {"count", "CHAT_BENCH_COUNT", OPTION_U64, &s->count, 1, 10000000, "N", "How many.", false},
+        {"direct", "CHAT_BENCH_DIRECT", OPTION_FLAG, &s->direct, 0, 0, NULL,
+         "Write past the page cache (O_DIRECT), as chatd's journal does, and count the write as "
+         "well; --bytes is a multiple of 4KiB.",
+         false},
         {"json", "CHAT_BENCH_JSON", OPTION_FLAG, &s->json, 0, 0, NULL,
          "Print JSON instead of a table.", false},
     };
@@ -389,5 +393,7 @@ enum options_result sync_settings_parse(struct sync_settings *s, int argc, char 
     result = parse(&options, argc, argv, out, err);
     if (result == OPTIONS_OK && !given(s->directory))
         return mistake(err, "--directory is missing: give the directory to measure in");
+    if (result == OPTIONS_OK && s->direct && s->bytes % BENCH_SYNC_BLOCK_BYTES != 0)
+        return mistake(err, "--direct needs --bytes that are a multiple of 4KiB");
     return result;
 }

@@ -67,11 +67,14 @@ struct responder_settings {
     uint64_t history_messages;
 };
 
+#define BENCH_SYNC_BLOCK_BYTES 4096
+
 /* Of chat-bench sync. */
 struct sync_settings {
     const char *directory;
-    uint64_t bytes;
+    uint64_t bytes; /* with `direct` a multiple of BENCH_SYNC_BLOCK_BYTES */
     uint64_t count;
+    bool direct;
     bool json;
 };
 

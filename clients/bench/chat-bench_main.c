@@ -232,7 +232,8 @@ static int run_sync(int argc, char **argv)
                                  stdout) == 0
                    ? EXIT_SUCCESS
                    : EXIT_FAILURE;
-    printf("fdatasync of %llu bytes, ms:", (unsigned long long)settings.bytes);
+    printf("%s of %llu bytes, ms:", settings.direct ? "write and fdatasync" : "fdatasync",
+           (unsigned long long)settings.bytes);
     for (int i = 0; i < REPORT_PERCENTILES; i++)
         printf(" %s %.3f", report_percentile_names[i],
                (double)histogram_percentile(&latency, report_fractions[i]) / 1e6);

@@ -39,21 +39,30 @@ static int measure(int file, const uint8_t *bytes, const struct sync_settings *s
     for (uint64_t i = 0; i < settings->count; i++) {
         if (offset + size > FILE_BYTES)
             offset = 0;
+        uint64_t write_began_ns = engine_now_ns();
         if (write_at(file, bytes + offset, size, offset) != 0)
             return -1;
-        uint64_t began_ns = engine_now_ns();
+        uint64_t sync_began_ns = engine_now_ns();
         if (fdatasync(file) != 0)
             return -1;
-        histogram_record(latency, engine_now_ns() - began_ns);
+        histogram_record(latency,
+                         engine_now_ns() - (settings->direct ? write_began_ns : sync_began_ns));
         offset += size;
     }
     return 0;
 }
 
+static int open_file(const struct sync_settings *settings)
+{
+    int flags = O_TMPFILE | O_RDWR | O_CLOEXEC | (settings->direct ? O_DIRECT : 0);
+
+    return open(settings->directory, flags, 0600);
+}
+
 int sync_measure(const struct sync_settings *settings, struct histogram *latency, FILE *err)
 {
-    uint8_t *bytes = malloc(FILE_BYTES);
-    int file = open(settings->directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    uint8_t *bytes = aligned_alloc(BENCH_SYNC_BLOCK_BYTES, FILE_BYTES);
+    int file = open_file(settings);
     int status = -1;
 
     if (bytes != NULL && file >= 0) {

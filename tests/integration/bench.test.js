@@ -148,12 +148,14 @@ describe('chat-bench', { timeout: 300000 }, () => {
     const directory = makeDirectory();
     const { latency_us: latency } = await measured(['sync', `--directory=${directory}`, '--count=20']);
     assert.equal(latency.count, 20);
+    const { stdout } = await bench(world.broker.url, ['sync', `--directory=${directory}`, '--count=20', '--direct']);
+    assert.match(stdout, /^write and fdatasync of 4096 bytes, ms: p50 \d/);
     assert.deepEqual(fs.readdirSync(directory), []);
     removeDirectory(directory);
   });
 
   test('mistakes end with 2, failures with 1, each with a line that says what', async () => {
-    for (const args of [[], ['sends'], ['compare'], ['compare', 'sync'], ['send', '--page=old'], ['sync'], ['responder', '--prefix=A']]) {
+    for (const args of [[], ['sends'], ['compare'], ['compare', 'sync'], ['send', '--page=old'], ['sync'], ['sync', '--directory=.', '--direct', '--bytes=100'], ['responder', '--prefix=A']]) {
       const { code, stdout, stderr } = await bench(world.broker.url, args);
       assert.deepEqual({ code, stdout }, { code: 2, stdout: '' }, args.join(' '));
       assert.match(stderr, /^chat-bench: .+--help\)\n$/);
