@@ -3,13 +3,17 @@
  * would wait behind all Sends that came before it, tens of thousands if somebody floods the
  * service. So History has a lane of its own.
  *
- *   chat.*, chat.*.*, $SRV.…                       ─▶ main lane: New, Send, what is unknown
+ *   chat.*, chat.*.*                               ─▶ main lane: New, Send, what is unknown
  *   chat.History, chat.History.*, READ_WEIGHT each ─▶ read lane: History
+ *   $SRV.…, each once ─▶ main lane, MONITOR_WEIGHT times ─▶ read lane: monitors
  *
  * Subjects have no "but": what listens for unknown methods listens for History as well. All these
  * subscriptions are in one queue group, of which the broker gives each request to one, chosen by
  * chance among those that match. So a Send always comes by the main lane, in the order in which its
  * caller sent it, and a History once in READ_WEIGHT + 1 times, in which case it is answered there.
+ * It is the same with monitors, who ask most when the Sends are many, in a queue group of this
+ * process alone.
+ *
  * Nothing but waiting depends on the read lane: while it is away, everything comes by the main one.
  * And as it is with two members of a queue group, each request comes once, whatever happens to
  * either connection.
@@ -30,6 +34,8 @@
 #define READS_READ_BYTES ((size_t)128 * 1024)
 /* Large enough that what comes by the other lane is beyond 99 of 100. */
 #define READ_WEIGHT 255
+/* There are nine subjects of monitors, and they ask seldom. */
+#define MONITOR_WEIGHT 63
 #define READS_SUFFIX "-reads"
 /* Headers of a reply to JSON, with room to spare. */
 #define REPLY_HEADER_BYTES 128
@@ -45,7 +51,8 @@
 static const char *const request_subjects[LANES_REQUEST_SUBJECTS] = {
     "chat.New.*.>", "chat.Send.*.>", "chat.History.*.>", "chat.*", "chat.*.*"};
 #define OPTIONAL_REQUEST_SUBJECTS 3 /* the first ones */
-static const char *const read_subjects[LANES_READ_SUBJECTS] = {"chat.History", "chat.History.*"};
+#define HISTORY_SUBJECTS (LANES_READ_SUBJECTS - MONITOR_SUBJECTS)
+static const char *const history_subjects[HISTORY_SUBJECTS] = {"chat.History", "chat.History.*"};
 
 static void on_request(void *data, natsMsg *message)
 {
@@ -59,6 +66,23 @@ static void on_expected(void *data, natsMsg *const *messages, size_t count)
     request_expect(lane->service, messages, count);
 }
 
+static void on_monitor(void *data, natsMsg *message)
+{
+    monitor_receive(data, message);
+}
+
+/* Every instance answers a monitor, and none of them twice: the queue group is this process's. */
+static void set_monitored(struct broker_subject *subjects, const struct monitor *monitor,
+                          struct lane *lane, unsigned weight)
+{
+    for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
+        subjects[i] = (struct broker_subject){.subject = monitor->subjects[i],
+                                              .queue_group = monitor->id,
+                                              .weight = weight,
+                                              .data = lane,
+                                              .receive = on_monitor};
+}
+
 static void set_subjects(struct lanes *lanes, struct service *service)
 {
     struct broker_subject *subject = lanes->main_subjects;
@@ -68,10 +92,8 @@ static void set_subjects(struct lanes *lanes, struct service *service)
                                          .data = &service->peers,
                                          .receive = peers_receive,
                                          .no_responders = peers_nobody};
-    for (size_t i = 0; i < MONITOR_SUBJECTS; i++)
-        *subject++ = (struct broker_subject){.subject = service->monitor.subjects[i],
-                                             .data = &service->monitor,
-                                             .receive = monitor_receive};
+    set_monitored(subject, &service->monitor, &lanes->main, 1);
+    subject += MONITOR_SUBJECTS;
     for (size_t i = 0; i < LANES_REQUEST_SUBJECTS; i++)
         *subject++ = (struct broker_subject){.subject = request_subjects[i],
                                              .queue_group = LANES_QUEUE_GROUP,
@@ -79,12 +101,14 @@ static void set_subjects(struct lanes *lanes, struct service *service)
                                              .data = &lanes->main,
                                              .receive = on_request,
                                              .expect = on_expected};
-    for (size_t i = 0; i < LANES_READ_SUBJECTS; i++)
-        lanes->read_subjects[i] = (struct broker_subject){.subject = read_subjects[i],
+    for (size_t i = 0; i < HISTORY_SUBJECTS; i++)
+        lanes->read_subjects[i] = (struct broker_subject){.subject = history_subjects[i],
                                                           .queue_group = LANES_QUEUE_GROUP,
                                                           .weight = READ_WEIGHT,
                                                           .data = &lanes->reads,
                                                           .receive = on_request};
+    set_monitored(&lanes->read_subjects[HISTORY_SUBJECTS], &service->monitor, &lanes->reads,
+                  MONITOR_WEIGHT);
 }
 
 /* ---- Starting ---- */

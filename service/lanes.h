@@ -17,7 +17,7 @@
 #define LANES_REQUEST_SUBJECTS 5
 /* And the inbox. */
 #define LANES_MAIN_SUBJECTS (1 + LANES_REQUEST_SUBJECTS + MONITOR_SUBJECTS)
-#define LANES_READ_SUBJECTS 2
+#define LANES_READ_SUBJECTS (2 + MONITOR_SUBJECTS)
 #define LANE_NAME_BYTES 256
 
 struct service;
@@ -30,8 +30,8 @@ struct lane {
 };
 
 struct lanes {
-    struct lane main;  /* all requests, but nearly none for History; events; monitoring */
-    struct lane reads; /* nearly all requests for History */
+    struct lane main;  /* all requests, but nearly none of those that are the other's; events */
+    struct lane reads; /* nearly all requests for History, and of monitors */
     struct broker_subject main_subjects[LANES_MAIN_SUBJECTS];
     struct broker_subject read_subjects[LANES_READ_SUBJECTS];
     unsigned busy; /* lanes that are being stopped or flushed */

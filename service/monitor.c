@@ -215,9 +215,9 @@ static json_t *answer_to(const struct monitor *monitor, const char *verb)
     return answer;
 }
 
-void monitor_receive(void *data, natsMsg *message)
+void monitor_receive(const struct lane *lane, natsMsg *message)
 {
-    const struct monitor *monitor = data;
+    const struct monitor *monitor = &lane->service->monitor;
     const char *reply = natsMsg_GetReply(message);
     bool refused;
     json_t *answer;
@@ -231,7 +231,7 @@ void monitor_receive(void *data, natsMsg *message)
     text = answer == NULL ? NULL : json_dumps(answer, JSON_COMPACT);
     /* Nobody depends on an answer that cannot be given: monitors ask again. */
     if (text != NULL)
-        (void)broker_publish(monitor->service->broker, reply, text, strlen(text));
+        (void)broker_publish(lane_way_back(lane), reply, text, strlen(text));
     free(text);
     json_decref(answer);
 }

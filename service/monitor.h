@@ -19,6 +19,7 @@
 #define MONITOR_SUBJECT_BYTES 64
 
 struct service;
+struct lane;
 
 struct monitor {
     struct service *service;
@@ -27,10 +28,10 @@ struct monitor {
     char subjects[MONITOR_SUBJECTS][MONITOR_SUBJECT_BYTES];
 };
 
-/* Fills in everything, and the subjects to subscribe to, without a queue group. */
+/* Fills in everything, and the subjects to subscribe to: each request is for every instance. */
 void monitor_init(struct monitor *monitor, struct service *service);
 
-/* Answers one such request; `data` is the monitor, the message is borrowed. */
-void monitor_receive(void *data, natsMsg *message);
+/* Answers one such request that came by the lane; the message is borrowed. */
+void monitor_receive(const struct lane *lane, natsMsg *message);
 
 #endif

@@ -93,8 +93,9 @@ describe('the two connections', { timeout: 300000 }, () => {
     assert.deepEqual([of(MAIN).length, of(READS).length], [1, 1]);
     return { main: of(MAIN)[0].out_msgs, reads: of(READS)[0].out_msgs };
   }
-  const stats = async () => JSON.parse(Buffer.from((await client.connection.request('$SRV.STATS.chat', '', { timeout: 20000 })).data).toString())
-    .endpoints.find(({ name }) => name === 'Send').data;
+  // Asked again when a connection that is just being cut has swallowed the question.
+  const stats = () => eventually('figures', async () => (await client.connection.request('$SRV.STATS.chat', '', { timeout: 2000 })).json()
+    .endpoints.find(({ name }) => name === 'Send').data);
   const send = (chat, i, options) => client.Send({ chat_id: chat, user_id: 'u', client_id: `${i}`, text: `${i}` }, options);
 
   test('History comes by its own one, save for a few; a Send never does', async () => {
@@ -156,6 +157,57 @@ describe('the two connections', { timeout: 300000 }, () => {
     assert.deepEqual((await client.readAll(chat)).map(({ text }) => Number(text)), range(1, 50));
   });
 
+  // Asks on every subject of the service API in turn, with one subject for all replies, and counts these.
+  async function monitors(count) {
+    const { id } = (await client.connection.request('$SRV.PING.chat', '', { timeout: 20000 })).json();
+    const subjects = ['PING', 'INFO', 'STATS'].flatMap((verb) => [`$SRV.${verb}`, `$SRV.${verb}.chat`, `$SRV.${verb}.chat.${id}`]);
+    const asked = { answers: 0 };
+    const replies = client.connection.subscribe('lanes.monitors', {
+      callback: (_, message) => { assert.equal(message.json().id, id); asked.answers++; },
+    });
+    for (let i = 0; i < count; i++) client.connection.publish(subjects[i % subjects.length], '', { reply: 'lanes.monitors' });
+    await client.connection.flush();
+    return Object.assign(asked, { id, done: () => replies.unsubscribe() });
+  }
+
+  test('what monitors ask comes by the one for History, save for a few, and is answered once', async () => {
+    const from = await sent();
+    const asked = await monitors(450);
+    await eventually('all answers', () => asked.answers >= 450);
+    const to = await sent();
+    // Each by one of the two: of 450, seven by the main one, about; 60 never.
+    assert.equal(to.main - from.main + to.reads - from.reads, 451);
+    assert.ok(to.main - from.main < 60, `${to.main - from.main} of 450`);
+    await (await monitors(0)).done();
+    assert.equal(asked.answers, 450);
+    asked.done();
+  });
+
+  test('while Sends wait on the main one, who is there is told, before them', async () => {
+    const chat = await client.chat('who is there');
+    let acknowledged = 0;
+    between.hold(MAIN);
+    const waiting = range(1, 50).map((i) => send(chat, i, { timeout: 60000 }).then(() => { acknowledged++; }));
+    const asked = await monitors(90);
+    await eventually('nearly all answers', () => asked.answers >= 60);
+    // An operator asks again when he hears nothing, which happens once in 64 times.
+    const ping = await eventually('chat ping', async () => {
+      const done = await world.chat(['ping', '--json', '--instances=1', '--timeout-ms=10000']);
+      return done.code === 0 && JSON.parse(done.stdout);
+    });
+    assert.equal(ping.id, asked.id);
+    // Another one with a store of its own hears of this one, too, and goes.
+    const other = world.makeChatd({ dataDirectory: `${world.ownDirectory}/other` });
+    other.spawn();
+    assert.equal((await other.program.exited).code, 1, other.program.tail());
+    assert.equal(acknowledged, 0);
+    between.letGo(MAIN);
+    await Promise.all(waiting);
+    await eventually('all answers', () => asked.answers >= 90);
+    assert.equal(asked.answers, 90);
+    asked.done();
+  });
+
   test('cut off from its own, History comes by the main one, until the other is back', async () => {
     const chat = await client.chat('cut reads');
     const { connections_lost: lost } = await stats();
@@ -164,6 +216,9 @@ describe('the two connections', { timeout: 300000 }, () => {
     await eventually('it is counted', async () => (await stats()).connections_lost === lost + 1);
     assert.equal((await stats()).connections, 1);
     for (let i = 0; i < 20; i++) await client.History({ chat_id: chat });
+    const asked = await monitors(45);
+    await eventually('monitors are answered', () => asked.answers === 45);
+    asked.done();
     await send(chat, 1);
     assert.equal(world.chatd.log.filter(({ event }) => event === 'ready').length, 1);
     between.refused.delete(READS);
