@@ -15,6 +15,13 @@ bin=${1:-build/bin}
 failed=0
 readme=README.md
 
+complain() {
+    echo "$1"
+    record 0 1 0 "$1"
+    tell_failure "$1" </dev/null
+    failed=1
+}
+
 known() {
     grep -qE -- "(^|[^A-Za-z0-9_-])$1([^A-Za-z0-9_-]|\$)" "$readme"
 }
@@ -35,9 +42,7 @@ check_defaults() {
     if [[ ${#wrong[@]} == 0 ]]; then
         record 1 0 0 "README has the defaults of $what"
     else
-        echo "README has no such default of $what: ${wrong[*]}"
-        record 0 1 0 "README has no such default of $what: ${wrong[*]}"
-        failed=1
+        complain "README has no such default of $what: ${wrong[*]}"
     fi
 }
 
@@ -54,9 +59,7 @@ check() {
         echo "README knows $what"
         record 1 0 0 "README knows $what"
     else
-        echo "README misses of $what: ${missing[*]}"
-        record 0 1 0 "README misses of $what: ${missing[*]}"
-        failed=1
+        complain "README misses of $what: ${missing[*]}"
     fi
 }
 

@@ -1,7 +1,8 @@
 # What the test scripts share; they source it from the root of the tree.
 #
 # A runner adds one line "<passed> <failed> <skipped> <what>" to the file $CHAT_TEST_RESULTS for
-# each thing it ran, if that variable is set: tests/run-all.sh sums them up.
+# each thing it ran, if that variable is set: tests/run-all.sh sums them up. What failed it tells to the
+# file $CHAT_TEST_FAILURES: a line "FAILED <what>" each, and below it, indented, the first lines of why.
 # shellcheck shell=bash
 
 # Debian keeps nats-server where only root's PATH looks.
@@ -10,6 +11,21 @@ PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 record() {
     local passed=$1 failed=$2 skipped=$3 what=$4
     [[ -z ${CHAT_TEST_RESULTS:-} ]] || echo "$passed $failed $skipped $what" >>"$CHAT_TEST_RESULTS"
+}
+
+# Why something failed is what standard input has, the most telling lines first. Many may tell at once.
+tell_failure() {
+    {
+        flock 9
+        echo "FAILED $1"
+        awk 'NR <= 40 { print "    " substr($0, 1, 300) }'
+    } 9>>"${CHAT_TEST_FAILURES:-/dev/null}" >&9
+}
+
+# The same of all that a file has in the form above.
+tell_failures() {
+    local told=$1
+    { flock 9 && cat "$told"; } 9>>"${CHAT_TEST_FAILURES:-/dev/null}" >&9
 }
 
 # Temporary files go to one folder of this run's own, removed at its end.

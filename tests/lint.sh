@@ -82,6 +82,7 @@ run_check() {
         return
     fi
     echo "lint $name: failed"
+    grep -vE '^[0-9]+ warnings? generated\.$' "$log" | tell_failure "lint $name"
     record 0 1 0 "lint $name"
     failed=$((failed + 1))
 }

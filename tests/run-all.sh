@@ -1,9 +1,10 @@
 #!/bin/bash
 # Builds and tests everything, and sums it up: what "make test" calls.
 #
-# The last line is "N passed, N failed"; the status is 0 when nothing failed. Builds are checks
-# too: warnings are errors, with gcc and with clang. A step that fails before it could count
-# anything is one failure.
+# The last line is "N passed, N failed"; the status is 0 when nothing failed. The lines before it say
+# what failed and why, most important last: whoever sees only the end of the output sees that. Builds
+# are checks too: warnings are errors, with gcc and with clang. A step that fails before it could
+# count anything is one failure.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 # shellcheck source=tests/common.sh
@@ -15,8 +16,9 @@ THREADED='pthread_create|uv_thread_create|uv_loop_init|uv_default_loop|uv_run'
 
 use_own_tmpdir
 trap 'end_meanwhile; rm -rf "$TMPDIR"' EXIT
-export CHAT_TEST_RESULTS=$TMPDIR/results
+export CHAT_TEST_RESULTS=$TMPDIR/results CHAT_TEST_FAILURES=$TMPDIR/failures
 : >"$CHAT_TEST_RESULTS"
+: >"$CHAT_TEST_FAILURES"
 
 quiet_make() {
     make -s --no-print-directory -j "$(nproc)" "$@"
@@ -32,9 +34,10 @@ step() {
     failed_before=$(total 2)
     echo
     echo "== $what"
-    if ! "$@" && [[ $(total 2) == "$failed_before" ]]; then
+    if ! "$@" 2>&1 | tee "$TMPDIR/output" && [[ $(total 2) == "$failed_before" ]]; then
         echo "$what: failed"
         record 0 1 0 "$what"
+        tell_failure "$what" <"$TMPDIR/output"
     fi
     echo "-- $((SECONDS - started)) s"
 }
@@ -72,6 +75,16 @@ threaded_tests() {
     git grep -lE "$THREADED" -- 'tests/unit/test_*.c' | xargs -r -n 1 basename -s .c | xargs
 }
 
+# What $CHAT_TEST_FAILURES has: the names of all that failed, and why, for the first of them. In so many
+# lines at most, so many for each, so wide.
+tell_why() {
+    awk -v most="$1" -v each="$2" -v width="$3" '
+        NR == FNR { names += /^FAILED /; next }
+        /^FAILED / { names--; why = 0; if (lines++ < most) print substr($0, 1, width); next }
+        NF > 0 && why++ < each && lines + names < most { lines++; print substr($0, 1, width) }' \
+        "$CHAT_TEST_FAILURES" "$CHAT_TEST_FAILURES"
+}
+
 sanitized=(CC=clang 'SANITIZE=address,undefined')
 step "build with gcc" build CC=gcc
 step "build with clang" build CC=clang
@@ -100,6 +113,14 @@ echo
 echo "Summary after $SECONDS s:"
 awk '{ printf "  %5d passed %3d failed %3d skipped ", $1, $2, $3; $1 = $2 = $3 = ""; print }' \
     "$CHAT_TEST_RESULTS"
+if [[ -s $CHAT_TEST_FAILURES ]]; then
+    echo
+    echo "What failed, and why:"
+    tell_why 300 40 300
+    echo
+    echo "In short:" # Some places show no more than the last 2,000 bytes of an output.
+    tell_why 15 5 130
+fi
 echo
 echo "$(total 1) passed, $(total 2) failed"
 [[ $(total 2) == 0 && $(total 1) != 0 ]]

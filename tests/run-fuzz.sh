@@ -35,9 +35,11 @@ look_for_leaks() {
 
 tell_finding() {
     local input
-    grep -vE '^#[0-9]+[[:space:]]' "$TMPDIR/log" | tail -n 60
+    grep -vE '^#[0-9]+[[:space:]]' "$TMPDIR/log" | tail -n 60 >"$TMPDIR/finding"
     input=$(sed -nE 's/.*Test unit written to (.*)/\1/p' "$TMPDIR/log" | tail -n 1)
-    echo "$name: FAILED${input:+; to see it again: $programs/$name $input}"
+    echo "$name: FAILED${input:+; to see it again: $programs/$name $input}" >>"$TMPDIR/finding"
+    cat "$TMPDIR/finding"
+    { tail -n 1 "$TMPDIR/finding"; grep -vE '^INFO: ' "$TMPDIR/finding"; } | tell_failure "$name"
 }
 
 keep_corpus() {

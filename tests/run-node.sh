@@ -10,11 +10,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . tests/common.sh
 
 export CHAT_BIN=${CHAT_BIN:-$PWD/build/bin}
-what="${CHAT_TEST_KIND:-integration tests} of ${CHAT_BIN#"$PWD"/}"
+export CHAT_TEST_WHAT="${CHAT_TEST_KIND:-integration tests} of ${CHAT_BIN#"$PWD"/}"
+what=$CHAT_TEST_WHAT
 
 fail() {
     echo "run-node: $*" >&2
     record 0 1 0 "$what: $*"
+    tell_failure "$what: $*" </dev/null
     exit 1
 }
 
@@ -49,16 +51,21 @@ status=0
 without_address_randomization timeout -k 30 "${CHAT_TEST_TIMEOUT_S:-900}" node --test \
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter=tap --test-reporter-destination="$TMPDIR/report.tap" \
+    --test-reporter=./tests/failures.js --test-reporter-destination="$TMPDIR/failures" \
     "${files[@]}" </dev/null || status=$?
 
 passed=$(summary pass)
 failed=$(($(summary fail) + $(summary cancelled)))
 skipped=$(($(summary skipped) + $(summary todo)))
+tell_failures "$TMPDIR/failures"
 if [[ -z $passed || ($failed == 0 && $status != 0) ]]; then
     failed=$((failed + 1))
+    tell_failure "$what: node ended with status $status$(if [[ $status == 124 ]]; then echo ', as it took too long'; fi)" </dev/null
 fi
-if sanitizers_found; then
+if sanitizers_found >"$TMPDIR/findings"; then
     failed=$((failed + 1))
+    cat "$TMPDIR/findings"
+    tell_failure "$what: a sanitizer's finding" <"$TMPDIR/findings"
 fi
 echo "$what: ${passed:-0} passed, $failed failed, $skipped skipped (status $status)"
 record "${passed:-0}" "$failed" "$skipped" "$what"

@@ -22,12 +22,14 @@ simulate() {
 check() {
     local what=$1
     shift
-    if "$@"; then
+    if "$@" >"$TMPDIR/log" 2>&1; then
         passed=$((passed + 1))
     else
-        echo "$what: failed"
+        echo "$what: failed" >>"$TMPDIR/log"
+        tell_failure "$program, $what" <"$TMPDIR/log"
         failed=$((failed + 1))
     fi
+    cat "$TMPDIR/log"
 }
 
 same_twice() {
@@ -40,8 +42,10 @@ for seed in "${seeds[@]}"; do
     check "simulation of seed $seed" simulate "$seed"
 done
 check "seed ${seeds[0]} gives the same run twice" same_twice "${seeds[0]}"
-if sanitizers_found; then
+if sanitizers_found >"$TMPDIR/findings"; then
     failed=$((failed + 1))
+    cat "$TMPDIR/findings"
+    tell_failure "$program: a sanitizer's finding" <"$TMPDIR/findings"
 fi
 record "$passed" "$failed" 0 "$program"
 echo "simulation: $passed passed, $failed failed"

@@ -33,16 +33,36 @@ run_program() {
         $planned != $((passed + skipped))) ]]; then
         failed=1
     fi
-    if sanitizers_found && [[ $failed == 0 ]]; then
+    if sanitizers_found >"$TMPDIR/findings" && [[ $failed == 0 ]]; then
         failed=1
     fi
+    cat "$TMPDIR/findings"
     if [[ $failed -gt 0 ]]; then
         cat "$report"
+        { cat "$TMPDIR/findings"; failed_tests said; } |
+            tell_failure "$program$(failed_tests names)$(explain $status)"
     fi
     printf '%s: %d passed, %d failed%s\n' "$program" "$passed" "$failed" \
         "$(if [[ $skipped != 0 ]]; then echo ", $skipped skipped"; fi)$(explain $status)"
     record "$passed" "$failed" "$skipped" "$program"
     all_failed=$failed
+}
+
+# The names of the tests that did not pass, or what they said; the last one may have been running when
+# the program ended.
+failed_tests() {
+    awk -v wanted="$1" '
+        function tell() {
+            printf "%s", wanted == "said" ? said : name == "" ? "" : " " name
+            told = 1
+            name = said = ""
+        }
+        /^\[ +RUN +\]/ { name = $NF; next }
+        /^\[ +OK +\]/ { name = said = ""; next }
+        /^\[ +FAILED +\]/ { tell(); next }
+        /^\[(=+| +PASSED +)\]/ { next }
+        { said = said $0 "\n" }
+        END { if (name != "" || !told) tell() }' "$report"
 }
 
 explain() {

@@ -19,26 +19,31 @@ build() {
     make -s --no-print-directory -C "$TMPDIR/tree" CC="${CC:-gcc}" WERROR= CFLAGS='-O1 -w' $program
 }
 
+fail() {
+    local what=$1 why=$2
+    cat "$TMPDIR/log"
+    echo "mutant \"$what\": $why"
+    tell_failure "mutant \"$what\": $why" <"$TMPDIR/log"
+    failed=$((failed + 1))
+}
+
 mutant() {
     local what=$1 file=$2 change=$3 log=$TMPDIR/log status=0 seed=1
     sed -i -E "$change" "$TMPDIR/tree/$file"
+    : >"$log"
     if cmp -s "$file" "$TMPDIR/tree/$file"; then
-        echo "mutant \"$what\": the change does not apply to $file"
-        failed=$((failed + 1))
+        fail "$what" "the change does not apply to $file"
         return
     fi
     if ! build >"$log" 2>&1; then
-        cat "$log"
-        echo "mutant \"$what\": does not build"
-        failed=$((failed + 1))
+        fail "$what" "does not build"
     else
         while
             timeout 20 "$TMPDIR/tree/$program" --seed "$seed" --steps "$STEPS" >"$log" 2>&1 || status=$?
             [[ $status == 0 && $seed -lt $SEEDS ]]
         do seed=$((seed + 1)); done
         if [[ $status == 0 ]]; then
-            echo "mutant \"$what\": not found in $SEEDS times $STEPS steps"
-            failed=$((failed + 1))
+            fail "$what" "not found in $SEEDS times $STEPS steps"
         else
             [[ $status != 124 ]] || echo 'it hangs' >"$log"
             echo "mutant \"$what\": found with seed $seed: $(grep -v FAILED "$log" | head -n 1 | cut -c 1-160)"
