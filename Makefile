@@ -39,7 +39,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 # one; gcc does not know that check.
 SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
 	$(if $(findstring clang,$(CC)),-fno-sanitize=function))
-LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lcrypto -lisal -lpthread -lm
+LIBRARIES = -lnats -luv -lprotobuf-c -llmdb -ljansson -lssl -lcrypto -lisal -lpthread -lm
 GATEWAY_LIBRARIES = -lrhonabwy -lwslay -lssl
 
 COMPILE = $(CC) -std=c17 -I. -I$(BUILD)/generated -D_GNU_SOURCE -fno-omit-frame-pointer \
@@ -75,7 +75,7 @@ UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(TEST_SOURCES
 VERSION = $(shell sed -nE 's/.*CHAT_VERSION "(.*)"/\1/p' base/version.h)
 SONAME = libchat.so.$(firstword $(subst ., ,$(VERSION)))
 LIBCHAT_SOURCES = $(call sources,clients/libchat) proto/wire.c proto/utf8.c base/uuid.c base/log.c \
-	base/nkey.c base/broker_url.c base/trace.c
+	base/handshake.c base/nkey.c base/broker_url.c base/side_thread.c base/trace.c
 LIBCHAT_PIC = $(patsubst %.c,$(BUILD)/pic/%.o,$(LIBCHAT_SOURCES))
 LIBCHAT_FILES = $(addprefix $(BUILD)/lib/,$(SONAME) libchat.so libchat.a)
 
@@ -147,7 +147,7 @@ $(BUILD)/generated/web_files_table.c: clients/gateway/embed.sh $(WEB_FILES) | $(
 $(BUILD)/lib/$(SONAME): $(LIBCHAT_PIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(LINK) -shared $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
-		-Wl,-soname,$(SONAME) -o $@ $^ -lnats -luv -lcrypto -lpthread
+		-Wl,-soname,$(SONAME) -o $@ $^ -lnats -luv -lssl -lcrypto -lpthread
 $(BUILD)/lib/libchat.so: $(BUILD)/lib/$(SONAME)
 	@ln -sf $(SONAME) $@
 $(BUILD)/lib/libchat.a: $(LIBCHAT_PIC)

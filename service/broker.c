@@ -1,13 +1,17 @@
 /*
- *   timer ─▶ connect ─▶ early ─▶ connected … admit ─▶ subscribe ─▶ flush (pool) ─▶ ready
- *     ▲         │ failed                                                │ failed: once more
- *     └─────────┴──── closed by the library, or a subscription failed or is not permitted
+ *   timer ─▶ connect (thread) ─▶ early ─▶ connected … admit ─▶ subscribe ─▶ flush (pool) ─▶ ready
+ *     ▲         │ failed                                                         │ failed: once
+ * more └─────────┴──── closed by the library, or a subscription failed or is not permitted
  *
- * The connection is made on the loop's thread, since the adapter wants its first attachment there;
- * the library's own retrying would attach from a thread of its own. Without a connection the loop
- * has little else to do, so an attempt may block it, for a bounded time. One that is lost is never
- * brought back (broker_options.c says why): a new one is made, with new subscriptions. What was to
- * be published meanwhile is lost; who waits for a reply asks again.
+ * An attempt to connect blocks: for seconds when a host swallows what it is sent, and for longer
+ * when a name does not resolve. Meanwhile the other connection has its requests, and pages of the
+ * database the pool: so each attempt has a thread of its own, and the loop takes the connection
+ * over when it is there. Nothing can stop an attempt. Who stops meanwhile does not wait: the thread
+ * is left alone with what it uses, and the process ends without it.
+ *
+ * A connection that is lost is never brought back (broker_options.c says why): a new one is made,
+ * with new subscriptions. What was to be published meanwhile is lost; who waits for a reply asks
+ * again.
  *
  * Subscriptions are synchronous ones without a thread: the library's read callback fills their
  * queues during poll, and the check handle, which runs right after poll, empties them. So
@@ -23,7 +27,9 @@
  */
 #include "service/broker.h"
 
+#include "base/handshake.h"
 #include "base/log.h"
+#include "base/side_thread.h"
 #include "service/broker_adapter.h"
 #include "service/broker_options.h"
 #include "service/broker_watch.h"
@@ -52,11 +58,22 @@
 /* The library has a thread for each subscription that is being drained. */
 #define DRAINED_AT_ONCE 32
 #define CONNECTED_URL_BYTES 1024
+#define ATTEMPT_ERROR_BYTES 256
+/* A TLS handshake may take one to two of them. */
+#define HANDSHAKE_CHECK_MS 3000
 
 struct subscription {
     const struct broker_subject *subject;
     size_t first;           /* the place of the first one of the subject */
     natsSubscription *nats; /* NULL without a connection */
+};
+
+/* The thread's, until it is done, but for the handshake, which is watched from the loop. */
+struct attempt {
+    struct handshake handshake;
+    natsConnection *connection;
+    natsStatus status;
+    char error[ATTEMPT_ERROR_BYTES];
 };
 
 struct broker {
@@ -68,15 +85,18 @@ struct broker {
     size_t subscription_count;
     size_t lately; /* the first subscription of the subject that had a message last */
     natsStatistics *statistics;
-    uint64_t received;    /* messages of `connection` that are handed on */
-    struct broker *other; /* to be connected where this one is; NULL: none */
-    bool follows;         /* is connected nowhere else */
-    bool lost;            /* `connection` is over */
-    bool admitted;        /* broker_admit has been called */
-    bool announced;       /* ready has been called */
-    bool refused;         /* what is needed is not permitted on `connection` */
-    bool stopping;        /* no further attempts to connect */
-    unsigned flushes;     /* under way; they use `connection` */
+    uint64_t received;              /* messages of `connection` that are handed on */
+    struct broker *other;           /* to be connected where this one is; NULL: none */
+    bool follows;                   /* is connected nowhere else */
+    bool lost;                      /* `connection` is over */
+    bool admitted;                  /* broker_admit has been called */
+    bool announced;                 /* ready has been called */
+    bool refused;                   /* what is needed is not permitted on `connection` */
+    bool stopping;                  /* no further attempts to connect */
+    unsigned flushes;               /* under way; they use `connection` */
+    struct side_thread *connecting; /* NULL: not now. It uses `options`, `adapter` and: */
+    struct attempt attempt;
+    bool abandoned; /* it was connecting at the end, and goes on */
     uint64_t retry_ms;
     struct pace retry_pace;
     struct pace refused_pace;
@@ -305,6 +325,9 @@ static void on_lost(void *data)
 {
     struct broker *broker = data;
 
+    /* Of one that was over before the loop had it, and is gone. */
+    if (broker->connection == NULL || !natsConnection_IsClosed(broker->connection))
+        return;
     broker->lost = true;
     broker->retry_ms = broker->refused ? RETRY_MAX_MS : RETRY_MIN_MS;
     retry_later(broker);
@@ -323,10 +346,10 @@ static void drop_connection(struct broker *broker)
     broker->lost = false;
 }
 
-static void log_attempt(struct broker *broker, const char *event, natsStatus status)
+static void log_attempt(struct broker *broker, const char *event, natsStatus status,
+                        const char *detail)
 {
     uint64_t withheld = 0;
-    const char *detail = nats_GetLastError(NULL);
 
     if (pace_allows(&broker->retry_pace, uv_now(broker->loop), RETRY_LOG_INTERVAL_MS, &withheld))
         LOG_WARN(event, log_text("connection", broker->plan.name),
@@ -406,7 +429,7 @@ static void announced(struct broker *broker, natsStatus status)
     if (broker->stopping)
         return;
     if (status != NATS_OK) {
-        log_attempt(broker, "broker.not_ready", status);
+        log_attempt(broker, "broker.not_ready", status, NULL);
         retry_later(broker);
         return;
     }
@@ -432,7 +455,7 @@ static natsStatus subscribe_now(struct broker *broker, bool early)
     natsStatus status = subscribe(broker, early);
 
     if (status != NATS_OK) {
-        log_attempt(broker, "broker.not_subscribed", status);
+        log_attempt(broker, "broker.not_subscribed", status, nats_GetLastError(NULL));
         natsConnection_Close(broker->connection); /* and on_lost goes on from there */
     }
     return status;
@@ -476,23 +499,25 @@ static bool choose_address(struct broker *broker)
     return natsOptions_SetURL(broker->options, there ? url : NULL) == NATS_OK;
 }
 
-static void connect_now(struct broker *broker)
+/* On a thread of its own. */
+static void connect_work(void *data)
 {
-    natsStatus status;
+    struct broker *broker = data;
+    struct attempt *attempt = &broker->attempt;
+    const char *error = NULL;
 
-    if (!choose_address(broker)) {
-        retry_later(broker);
-        return;
-    }
-    status = natsConnection_Connect(&broker->connection, broker->options);
-    uv_update_time(broker->loop);
-    if (status != NATS_OK) {
-        broker->connection = NULL;
-        log_attempt(broker, "broker.not_connected", status);
-        retry_later(broker);
-        return;
-    }
-    broker_adapter_use(&broker->adapter, broker->connection);
+    attempt->connection = NULL;
+    handshake_watch(&attempt->handshake);
+    attempt->status = natsConnection_Connect(&attempt->connection, broker->options);
+    handshake_unwatch();
+    if (attempt->status != NATS_OK)
+        error = nats_GetLastError(NULL);
+    snprintf(attempt->error, sizeof attempt->error, "%s", error == NULL ? "" : error);
+    nats_ReleaseThreadMemory();
+}
+
+static void begin(struct broker *broker)
+{
     if (subscribe_now(broker, true) != NATS_OK)
         return;
     if (broker->admitted)
@@ -501,10 +526,54 @@ static void connect_now(struct broker *broker)
         broker->plan.handlers.connected(broker->plan.handlers.data);
 }
 
+static void connect_done(void *data)
+{
+    struct broker *broker = data;
+    struct attempt *attempt = &broker->attempt;
+
+    broker->connecting = NULL;
+    uv_timer_stop(&broker->timer);
+    if (attempt->status == NATS_OK) {
+        broker->connection = attempt->connection;
+        attempt->status = broker_adapter_use(&broker->adapter, broker->connection);
+    }
+    if (attempt->status != NATS_OK || broker->stopping) {
+        drop_connection(broker);
+        if (!broker->stopping)
+            log_attempt(broker, "broker.not_connected", attempt->status, attempt->error);
+        retry_later(broker);
+        return;
+    }
+    begin(broker);
+}
+
+/* The process is about to end, and with it the connection, if there is one after all. */
+static void connect_left(void *data)
+{
+    (void)data;
+}
+
+static void connect_now(struct broker *broker)
+{
+    const struct side_job job = {
+        .data = broker, .work = connect_work, .done = connect_done, .left = connect_left};
+
+    if (choose_address(broker))
+        broker->connecting = side_thread_start(broker->loop, &job);
+    if (broker->connecting == NULL)
+        retry_later(broker);
+    else
+        uv_timer_start(&broker->timer, on_timer, HANDSHAKE_CHECK_MS, HANDSHAKE_CHECK_MS);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct broker *broker = timer->data;
 
+    if (broker->connecting != NULL) {
+        handshake_check(&broker->attempt.handshake);
+        return;
+    }
     if (broker->lost && broker->flushes > 0) {
         retry_later(broker);
         return;
@@ -616,6 +685,10 @@ void broker_flush(struct broker *broker, uint64_t timeout_ms, void (*done)(void 
 void broker_close(struct broker *broker)
 {
     broker->stopping = true;
+    if (broker->connecting != NULL) {
+        broker->abandoned = true;
+        side_thread_leave(broker->connecting);
+    }
     broker_watch_stop(&broker->watch);
     uv_close((uv_handle_t *)&broker->timer, NULL);
     uv_close((uv_handle_t *)&broker->check, NULL);
@@ -623,8 +696,12 @@ void broker_close(struct broker *broker)
     natsConnection_Close(broker->connection);
 }
 
-void broker_free_all(struct broker *const *brokers, size_t count)
+bool broker_free_all(struct broker *const *brokers, size_t count)
 {
+    for (size_t i = 0; i < count; i++) {
+        if (brokers[i]->abandoned)
+            return false;
+    }
     for (size_t i = 0; i < count; i++) {
         drop_connection(brokers[i]);
         destroy_spent(brokers[i]);
@@ -635,9 +712,11 @@ void broker_free_all(struct broker *const *brokers, size_t count)
     for (size_t i = 0; i < count; i++) {
         broker_watch_free(&brokers[i]->watch);
         broker_adapter_free(&brokers[i]->adapter);
+        handshake_destroy(&brokers[i]->attempt.handshake);
         free(brokers[i]->subscriptions);
         free(brokers[i]);
     }
+    return true;
 }
 
 /* ---- Starting ---- */
@@ -717,8 +796,10 @@ int broker_create(struct broker **result, uv_loop_t *loop, const struct broker_s
     if (broker == NULL)
         return -1;
     *broker = (struct broker){.loop = loop, .plan = *plan, .retry_ms = RETRY_MIN_MS};
-    if (plan_subscriptions(broker) != 0)
+    if (handshake_init(&broker->attempt.handshake) != 0)
         goto err_after_broker;
+    if (plan_subscriptions(broker) != 0)
+        goto err_after_handshake;
     if (broker_adapter_init(&broker->adapter, loop) != 0)
         goto err_after_subscriptions;
     if (broker_watch_start(&broker->watch, loop, plan->name, on_lost, broker) != 0)
@@ -739,6 +820,8 @@ err_after_adapter:
     broker_adapter_free(&broker->adapter);
 err_after_subscriptions:
     free(broker->subscriptions);
+err_after_handshake:
+    handshake_destroy(&broker->attempt.handshake);
 err_after_broker:
     free(broker);
     return -1;

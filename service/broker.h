@@ -3,9 +3,8 @@
  *
  * Keeps trying until a broker is there, for ever. Requests come in through one callback, in the
  * order of their arrival; what is published goes into the library's buffer and is written once per
- * turn of the loop. All functions are for the loop's thread, and none of them blocks but the
- * attempts to connect while there is no connection. The struct settings are borrowed until
- * broker_free_all.
+ * turn of the loop. All functions are for the loop's thread, and none of them blocks but
+ * broker_free_all, until which the struct settings are borrowed.
  */
 #ifndef SERVICE_BROKER_H
 #define SERVICE_BROKER_H
@@ -115,7 +114,11 @@ void broker_flush(struct broker *broker, uint64_t timeout_ms, void (*done)(void 
 /* Closes the connection and all handles; they are gone when the loop has run out. Not while a
  * broker_flush or broker_stop_requests is under way. */
 void broker_close(struct broker *broker);
-/* After the loop has run out: all there are, and the library's threads. */
-void broker_free_all(struct broker *const *brokers, size_t count);
+/*
+ * After the loop has run out: all there are, and the library's threads. False when one of them was
+ * connecting: its thread goes on and uses what it has, so that nothing is freed; the process is to
+ * end by _exit then, for what exit does would be done under it.
+ */
+bool broker_free_all(struct broker *const *brokers, size_t count);
 
 #endif

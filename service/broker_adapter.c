@@ -3,6 +3,10 @@
  *                    │ another thread's             │ not all
  *                    └──────────────▶ polled ◀──────┘     writable ─▶ … ─▶ on_write(remove)
  *
+ * A connection is made on a thread that is not the loop's, and attached there. The library's
+ * adapter wants that to be on the loop: so the socket is noted, and the adapter attached when the
+ * loop uses the connection. What comes between, waits.
+ *
  * The library's adapter counts on the connection's lock, which its callbacks are called with, and
  * which we do not have in broker_adapter_write: our own is held over all calls of it.
  */
@@ -10,22 +14,22 @@
 
 #include "service/broker_libuv.h"
 
+#define NO_SOCKET (-1)
+
 static natsStatus on_attach(void **user_data, void *loop, natsConnection *connection,
                             natsSock socket)
 {
     struct broker_adapter *adapter = loop;
-    natsStatus status;
 
+    (void)connection;
     uv_mutex_lock(&adapter->lock);
-    /* Of the one connection: NULL for the first time, and set when it reconnects. */
-    if (*user_data == NULL)
-        adapter->inner = NULL;
+    adapter->inner = NULL;
+    adapter->socket = socket;
     adapter->unwritten = false;
     adapter->polled = false;
-    status = broker_libuv.attach(&adapter->inner, adapter->loop, connection, socket);
     uv_mutex_unlock(&adapter->lock);
     *user_data = adapter;
-    return status;
+    return NATS_OK;
 }
 
 static natsStatus on_read(void *user_data, bool add)
@@ -77,6 +81,7 @@ static natsStatus on_detach(void *user_data)
     if (adapter->inner != NULL)
         status = broker_libuv.detach(adapter->inner);
     adapter->inner = NULL;
+    adapter->socket = NO_SOCKET;
     adapter->unwritten = false;
     uv_mutex_unlock(&adapter->lock);
     return status;
@@ -117,14 +122,29 @@ static void on_prepare(uv_prepare_t *prepare)
     broker_adapter_write(prepare->data);
 }
 
-void broker_adapter_use(struct broker_adapter *adapter, natsConnection *connection)
+natsStatus broker_adapter_use(struct broker_adapter *adapter, natsConnection *connection)
 {
+    natsStatus status = NATS_OK;
+
     adapter->connection = connection;
+    if (connection == NULL)
+        return NATS_OK;
+    uv_mutex_lock(&adapter->lock);
+    /* Detached again, or the socket is still the library's to close: not while we have the lock. */
+    if (adapter->socket == NO_SOCKET)
+        status = NATS_CONNECTION_CLOSED;
+    else
+        status = broker_libuv.attach(&adapter->inner, adapter->loop, connection, adapter->socket);
+    uv_mutex_unlock(&adapter->lock);
+    if (status == NATS_OK)
+        poll_for_rest(adapter);
+    return status;
 }
 
 int broker_adapter_init(struct broker_adapter *adapter, uv_loop_t *loop)
 {
-    *adapter = (struct broker_adapter){.loop = loop, .thread = uv_thread_self()};
+    *adapter =
+        (struct broker_adapter){.loop = loop, .thread = uv_thread_self(), .socket = NO_SOCKET};
     if (uv_mutex_init(&adapter->lock) != 0)
         return -1;
     uv_idle_init(loop, &adapter->idle);

@@ -25,7 +25,8 @@ struct broker_adapter {
     uv_idle_t idle;             /* while bytes are unwritten: the loop does not wait */
     bool closed;                /* the handles are */
     uv_mutex_t lock; /* over what follows; a leaf, taken with the connection's lock held */
-    void *inner;     /* the library's adapter; NULL: no connection */
+    natsSock socket; /* of the connection that was made last, until it is detached */
+    void *inner;     /* the library's adapter; NULL: no connection that is in use */
     bool unwritten;  /* published bytes wait for broker_adapter_write */
     bool polled;     /* the library's adapter polls until the socket takes them */
 };
@@ -36,10 +37,11 @@ int broker_adapter_init(struct broker_adapter *adapter, uv_loop_t *loop);
 void broker_adapter_close(struct broker_adapter *adapter);
 /* After the loop has run out, or before it has run. */
 void broker_adapter_free(struct broker_adapter *adapter);
-/* Lets connections made with `options` read and write on the loop; they must be made there. */
+/* Lets connections made with `options`, on any thread, read and write on the loop. */
 natsStatus broker_adapter_install(struct broker_adapter *adapter, natsOptions *options);
-/* Says which connection is to be written to; NULL before it is destroyed. */
-void broker_adapter_use(struct broker_adapter *adapter, natsConnection *connection);
+/* The connection reads and writes on the loop from now on; when that fails it does not, and is to
+ * be destroyed. NULL before it is destroyed. */
+natsStatus broker_adapter_use(struct broker_adapter *adapter, natsConnection *connection);
 /* Writes what was published, as far as the socket takes it. Cheap when there is nothing. */
 void broker_adapter_write(struct broker_adapter *adapter);
 

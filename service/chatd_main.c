@@ -4,6 +4,7 @@
 #include "service/service.h"
 #include "service/settings.h"
 #include <stdlib.h>
+#include <unistd.h>
 #include <uv.h>
 
 #define EXIT_USAGE 2
@@ -13,6 +14,7 @@ static int run(const struct settings *settings)
     static struct service service; /* zeroed; there is one */
     uv_loop_t loop;
     int started;
+    int status = EXIT_FAILURE;
 
     if (uv_loop_init(&loop) != 0) {
         LOG_ERROR("loop.not_started", log_text("detail", "uv_loop_init failed"));
@@ -21,10 +23,12 @@ static int run(const struct settings *settings)
     started = service_start(&service, &loop, settings);
     if (started == 0) {
         uv_run(&loop, UV_RUN_DEFAULT);
-        service_free(&service);
+        status = service.gave_up ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (!service_free(&service))
+            _exit(status);
     }
     uv_loop_close(&loop);
-    return started == 0 && !service.gave_up ? EXIT_SUCCESS : EXIT_FAILURE;
+    return status;
 }
 
 int main(int argc, char **argv)

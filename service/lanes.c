@@ -165,7 +165,7 @@ int lanes_create(struct lanes *lanes, struct service *service,
         return 0;
     broker_close(lanes->main.broker);
     uv_run(service->loop, UV_RUN_NOWAIT); /* closes its handles */
-    broker_free_all(&lanes->main.broker, 1);
+    (void)broker_free_all(&lanes->main.broker, 1);
     return -1;
 }
 
@@ -213,11 +213,11 @@ void lanes_close(struct lanes *lanes)
     broker_close(lanes->main.broker);
 }
 
-void lanes_free(struct lanes *lanes)
+bool lanes_free(struct lanes *lanes)
 {
     struct broker *const brokers[LANES] = {lanes->reads.broker, lanes->main.broker};
 
-    broker_free_all(brokers, LANES);
+    return broker_free_all(brokers, LANES);
 }
 
 uint64_t lanes_connections_lost(const struct lanes *lanes)

@@ -55,8 +55,8 @@ void lanes_stop_requests(struct lanes *lanes, uint64_t timeout_ms,
 void lanes_flush(struct lanes *lanes, uint64_t timeout_ms, void (*done)(struct service *service));
 
 void lanes_close(struct lanes *lanes);
-/* After the loop has run out. */
-void lanes_free(struct lanes *lanes);
+/* After the loop has run out. False: end by _exit, as with broker_free_all. */
+bool lanes_free(struct lanes *lanes);
 
 /* Figures of both together: connections lost, and bytes that the broker has not taken. */
 uint64_t lanes_connections_lost(const struct lanes *lanes);

@@ -211,18 +211,18 @@ err_after_broker:
     peers_stop(&service->peers);
     lanes_close(&service->lanes);
     uv_run(loop, UV_RUN_NOWAIT);
-    lanes_free(&service->lanes);
+    (void)lanes_free(&service->lanes); /* the loop has not run: nothing was connecting */
 err_after_signals:
     stop_watching_signals(service);
     uv_run(loop, UV_RUN_NOWAIT);
     return -1;
 }
 
-void service_free(struct service *service)
+bool service_free(struct service *service)
 {
     const struct service_counts *counts = &service->counts;
+    bool free_of_threads = lanes_free(&service->lanes);
 
-    lanes_free(&service->lanes);
     request_free_all(service);
     arena_free(&service->request_arena);
     arena_free(&service->reply_arena);
@@ -231,4 +231,5 @@ void service_free(struct service *service)
              log_u64("lost_replies", counts->lost_replies),
              log_u64("refused_replies", counts->refused_replies),
              log_u64("uptime_s", (uv_now(service->loop) - service->started_ms) / 1000));
+    return free_of_threads;
 }

@@ -84,9 +84,11 @@ struct service {
  * Opens the store and begins to connect. Returns 0, or -1 with a log line. Then the caller runs the
  * loop until it runs out, which it does after SIGTERM or SIGINT; and ends with service_free.
  * `service` is zeroed memory; `settings` is borrowed until then.
+ * service_free returns whether no thread is left that uses what it had; otherwise the settings must
+ * stay, and _exit end the process.
  */
 int service_start(struct service *service, uv_loop_t *loop, const struct settings *settings);
-void service_free(struct service *service);
+bool service_free(struct service *service);
 
 /* Called by peers.c: nobody else is there, take requests; or somebody is: stop, as after a signal,
  * with what was taken answered and settled. */

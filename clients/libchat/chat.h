@@ -8,8 +8,9 @@
  * broker and service.
  *
  * Threads. All functions are for the thread that runs the loop, and all callbacks come on it.
- * Nothing blocks it. Connecting takes a thread of libuv's pool for up to 2 seconds for each
- * address of the broker, and longer where a host name takes longer to resolve.
+ * Nothing blocks it, and libuv's pool is not waited for. An attempt to connect has a thread of its
+ * own, for some seconds when an address does not answer, and longer where a host name takes longer
+ * to resolve; chat_close does not wait for it.
  *
  * Ownership. What a function is given is borrowed for the call only, unless it says otherwise;
  * options and strings may go when it returns. What a callback is given is valid until the callback

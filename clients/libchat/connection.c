@@ -31,7 +31,7 @@
 struct connection {
     uv_loop_t *loop;
     struct connection_handlers handlers;
-    natsOptions *options;
+    struct connection_options *options;
     struct nats_link *link; /* NULL between attempts */
     uv_timer_t retry;
     unsigned failures;
@@ -40,7 +40,6 @@ struct connection {
     struct connection_subscription *next; /* of the walk in receive */
     struct connection_subscription *receiving;
     char urls[URLS_TEXT_BYTES];
-    char *nkey_seed_file; /* what `options` refers to */
     bool closing;
     bool retry_closed;
     void (*closed)(void *data);
@@ -232,8 +231,7 @@ static void finish_close(struct connection *connection)
 
     if (connection->link != NULL || !connection->retry_closed)
         return;
-    natsOptions_Destroy(connection->options);
-    free(connection->nkey_seed_file);
+    connection_options_release(connection->options);
     free(connection);
     closed(data);
 }
@@ -275,21 +273,13 @@ int connection_start(struct connection **result, uv_loop_t *loop,
                      const struct chat_options *options, const struct connection_handlers *handlers)
 {
     struct connection *connection = calloc(1, sizeof *connection);
-    struct chat_options kept = *options;
     int status;
 
     if (connection == NULL)
         return CHAT_ENOMEM;
     *connection = (struct connection){.loop = loop, .handlers = *handlers};
-    if (options->nkey_seed_file != NULL &&
-        (connection->nkey_seed_file = strdup(options->nkey_seed_file)) == NULL) {
-        free(connection);
-        return CHAT_ENOMEM;
-    }
-    kept.nkey_seed_file = connection->nkey_seed_file;
-    status = connection_options_create(&connection->options, &kept);
+    status = connection_options_create(&connection->options, options);
     if (status != CHAT_OK) {
-        free(connection->nkey_seed_file);
         free(connection);
         return status;
     }

@@ -15,6 +15,8 @@
 #include "base/nkey.h"
 #include "clients/libchat/address.h"
 #include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,6 +24,12 @@
 #define READ_BYTES (128 * 1024)
 #define PING_INTERVAL_MS 10000
 #define PINGS_OUTSTANDING 2
+
+struct connection_options {
+    natsOptions *nats;
+    char *nkey_seed_file; /* what `nats` refers to */
+    atomic_uint holders;
+};
 
 static bool given(const char *text)
 {
@@ -75,7 +83,7 @@ static natsStatus set_servers(natsOptions *o, const struct chat_options *options
 }
 
 /* Reads the file anew, so that a new seed of the same user needs no restart; the path is the one
- * that the connection keeps. */
+ * that is kept with the options. */
 static natsStatus sign(char **error, unsigned char **signature, int *size, const char *nonce,
                        void *data)
 {
@@ -146,26 +154,72 @@ static natsStatus set_tls(natsOptions *o, const struct chat_options *options)
     return status;
 }
 
-int connection_options_create(natsOptions **result, const struct chat_options *options)
+static int status_of(natsStatus status)
 {
-    natsOptions *o = NULL;
+    if (status == NATS_OK)
+        return CHAT_OK;
+    return status == NATS_NO_MEMORY ? CHAT_ENOMEM : CHAT_EINVAL;
+}
+
+static int fill(struct connection_options *o, const struct chat_options *options)
+{
+    struct chat_options kept = *options;
     natsStatus status;
+
+    if (given(options->nkey_seed_file)) {
+        o->nkey_seed_file = strdup(options->nkey_seed_file);
+        if (o->nkey_seed_file == NULL)
+            return CHAT_ENOMEM;
+        kept.nkey_seed_file = o->nkey_seed_file;
+    }
+    if (natsOptions_Create(&o->nats) != NATS_OK)
+        return CHAT_ESYSTEM;
+    status = set_behaviour(o->nats, &kept);
+    if (status == NATS_OK)
+        status = set_servers(o->nats, &kept);
+    if (status == NATS_OK)
+        status = set_identity(o->nats, &kept);
+    if (status == NATS_OK)
+        status = set_tls(o->nats, &kept);
+    return status_of(status);
+}
+
+int connection_options_create(struct connection_options **result,
+                              const struct chat_options *options)
+{
+    struct connection_options *o;
+    int status;
 
     if (!is_valid(options))
         return CHAT_EINVAL;
-    if (natsOptions_Create(&o) != NATS_OK)
-        return CHAT_ESYSTEM;
-    status = set_behaviour(o, options);
-    if (status == NATS_OK)
-        status = set_servers(o, options);
-    if (status == NATS_OK)
-        status = set_identity(o, options);
-    if (status == NATS_OK)
-        status = set_tls(o, options);
-    if (status == NATS_OK) {
+    o = calloc(1, sizeof *o);
+    if (o == NULL)
+        return CHAT_ENOMEM;
+    atomic_init(&o->holders, 1);
+    status = fill(o, options);
+    if (status == CHAT_OK)
         *result = o;
-        return CHAT_OK;
-    }
-    natsOptions_Destroy(o);
-    return status == NATS_NO_MEMORY ? CHAT_ENOMEM : CHAT_EINVAL;
+    else
+        connection_options_release(o);
+    return status;
+}
+
+struct connection_options *connection_options_hold(struct connection_options *options)
+{
+    atomic_fetch_add(&options->holders, 1);
+    return options;
+}
+
+void connection_options_release(struct connection_options *options)
+{
+    if (atomic_fetch_sub(&options->holders, 1) > 1)
+        return;
+    natsOptions_Destroy(options->nats);
+    free(options->nkey_seed_file);
+    free(options);
+}
+
+natsOptions *connection_options_nats(struct connection_options *options)
+{
+    return options->nats;
 }

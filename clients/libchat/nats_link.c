@@ -1,5 +1,5 @@
 /*
- *              pool thread               library's threads
+ *              own thread                library's threads
  *     connect ─┬─ attach ──▶ ┐   detach, closed, denied ──▶ ┐
  *              │             ├── posted, under the lock ────┤──▶ uv_async ──▶ loop
  *              └─ connected ─┴─────────────────▶ loop: poll the socket ──▶ read, write
@@ -17,6 +17,10 @@
  * another file can then get the number while libuv still polls it. So what is polled is a
  * duplicate, which is ours to close.
  *
+ * Nothing can stop an attempt to connect, which takes seconds when the other side does not answer.
+ * Whoever closes meanwhile does not wait: the loop parts from the link, which then belongs to the
+ * thread, and to the library's last callback if there is a connection after all.
+ *
  * The end, by whomever: the library detaches. Destroying the connection may wait for bytes to
  * be taken and for locks, and goes to the pool. The link is gone when that is done, the library
  * has said "detached" and "closed" (no callback comes after that), and libuv has closed the
@@ -24,6 +28,8 @@
  */
 #include "clients/libchat/nats_link.h"
 
+#include "base/handshake.h"
+#include "base/side_thread.h"
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -35,6 +41,9 @@
 /* Published in one turn of the loop; past it they are written at once, so that the broker can
  * begin. */
 #define EARLY_BYTES ((size_t)16 * 1024)
+/* A TLS handshake may take one to two of them. */
+#define HANDSHAKE_CHECK_MS 3000
+#define HANDSHAKE_END_MS 20
 
 /* What other threads have to say. */
 struct posted {
@@ -45,17 +54,24 @@ struct posted {
     bool closed;
     bool denied;
     char denied_text[TEXT_BYTES];
+    /* The loop does not wait for the attempt: nobody wakes it, and so many have the link still. */
+    bool left;
+    bool held_until_closed;
+    unsigned holders;
 };
 
 struct nats_link {
     uv_loop_t *loop;
     uv_thread_t thread; /* of the loop */
     struct nats_link_handlers handlers;
-    natsOptions *options;
+    struct connection_options *options;
+    struct side_thread *connecting; /* NULL: not now */
+    struct handshake handshake;
     natsConnection *connection;
     uv_async_t wake;
     uv_prepare_t prepare; /* before the loop waits */
     uv_idle_t idle;       /* while bytes are unwritten: the loop does not wait */
+    uv_timer_t timer;     /* looks after the handshake */
     uv_poll_t poll;
     uv_work_t work;
     uv_mutex_t lock; /* over `posted`; a leaf */
@@ -78,6 +94,35 @@ struct nats_link {
 static void settle(struct nats_link *link);
 
 /* ---- What the library calls ---- */
+
+/* Under the lock: once the loop has parted from the link, nobody uses the handle. */
+static void wake(struct nats_link *link)
+{
+    if (!link->posted.left)
+        uv_async_send(&link->wake);
+}
+
+static void free_link(struct nats_link *link)
+{
+    if (link->posted.socket >= 0)
+        close(link->posted.socket);
+    uv_mutex_destroy(&link->lock);
+    handshake_destroy(&link->handshake);
+    connection_options_release(link->options);
+    free(link);
+}
+
+/* Of a link that was left. */
+static void let_go(struct nats_link *link)
+{
+    bool last;
+
+    uv_mutex_lock(&link->lock);
+    last = --link->posted.holders == 0;
+    uv_mutex_unlock(&link->lock);
+    if (last)
+        free_link(link);
+}
 
 static natsStatus on_attach(void **user_data, void *loop, natsConnection *connection,
                             natsSock socket)
@@ -113,8 +158,8 @@ static natsStatus on_read(void *user_data, bool add)
 
     uv_mutex_lock(&link->lock);
     link->posted.want_read = add;
+    wake(link);
     uv_mutex_unlock(&link->lock);
-    uv_async_send(&link->wake);
     return NATS_OK;
 }
 
@@ -124,13 +169,14 @@ static natsStatus on_write(void *user_data, bool add)
 {
     struct nats_link *link = user_data;
     uv_thread_t self = uv_thread_self();
+    bool here = uv_thread_equal(&self, &link->thread) != 0;
 
     uv_mutex_lock(&link->lock);
     link->posted.want_write = add;
+    if (!here)
+        wake(link);
     uv_mutex_unlock(&link->lock);
-    if (!uv_thread_equal(&self, &link->thread))
-        uv_async_send(&link->wake);
-    else if (add && !link->poll_writes)
+    if (here && add && !link->poll_writes)
         uv_idle_start(&link->idle, on_idle);
     return NATS_OK;
 }
@@ -142,7 +188,7 @@ static natsStatus on_detach(void *user_data)
 
     uv_mutex_lock(&link->lock);
     link->posted.detached = true;
-    uv_async_send(&link->wake);
+    wake(link);
     uv_mutex_unlock(&link->lock);
     return NATS_OK;
 }
@@ -150,12 +196,16 @@ static natsStatus on_detach(void *user_data)
 static void on_closed(natsConnection *connection, void *closure)
 {
     struct nats_link *link = closure;
+    bool held;
 
     (void)connection;
     uv_mutex_lock(&link->lock);
     link->posted.closed = true;
-    uv_async_send(&link->wake);
+    held = link->posted.held_until_closed;
+    wake(link);
     uv_mutex_unlock(&link->lock);
+    if (held)
+        let_go(link);
 }
 
 static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status,
@@ -171,7 +221,7 @@ static void on_error(natsConnection *connection, natsSubscription *subscription,
     uv_mutex_lock(&link->lock);
     link->posted.denied = true;
     snprintf(link->posted.denied_text, TEXT_BYTES, "%s", text == NULL ? "" : text);
-    uv_async_send(&link->wake);
+    wake(link);
     uv_mutex_unlock(&link->lock);
 }
 
@@ -316,10 +366,7 @@ static void end(struct nats_link *link)
     char reason[TEXT_BYTES];
 
     memcpy(reason, link->reason, sizeof reason);
-    if (link->posted.socket >= 0)
-        close(link->posted.socket);
-    uv_mutex_destroy(&link->lock);
-    free(link);
+    free_link(link);
     handlers.ended(handlers.data, status, reason);
 }
 
@@ -328,6 +375,18 @@ static void close_handles(struct nats_link *link)
     uv_close((uv_handle_t *)&link->wake, on_handle_closed);
     uv_close((uv_handle_t *)&link->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&link->idle, on_handle_closed);
+    uv_close((uv_handle_t *)&link->timer, on_handle_closed);
+}
+
+/* The loop's part of a link that was left. */
+static void part(struct nats_link *link)
+{
+    struct nats_link_handlers handlers = link->handlers;
+
+    if (link->handles > 0)
+        return;
+    let_go(link);
+    handlers.ended(handlers.data, NATS_OK, "");
 }
 
 /* Takes the next step towards the end, if it is time for one. */
@@ -336,6 +395,10 @@ static void settle(struct nats_link *link)
     bool detached;
     bool closed;
 
+    if (link->posted.left) { /* set by this thread */
+        part(link);
+        return;
+    }
     uv_mutex_lock(&link->lock);
     detached = link->posted.detached || link->posted.socket < 0;
     closed = link->posted.closed || link->status != NATS_OK;
@@ -377,10 +440,41 @@ natsConnection *nats_link_connection(const struct nats_link *link)
     return link->open ? link->connection : NULL;
 }
 
+static void leave(struct nats_link *link)
+{
+    uv_mutex_lock(&link->lock);
+    link->posted.left = true;
+    link->posted.holders = 2; /* the loop, and who connects */
+    uv_mutex_unlock(&link->lock);
+    side_thread_leave(link->connecting);
+    link->connecting = NULL;
+    close_handles(link);
+}
+
+static void leave_or_wait(struct nats_link *link);
+
+static void on_handshake_ended(uv_timer_t *timer)
+{
+    leave_or_wait(timer->data);
+}
+
+/* What is in a handshake ends at once when it is told to; OpenSSL must not have a thread left that
+ * works when the process exits. */
+static void leave_or_wait(struct nats_link *link)
+{
+    if (handshake_end(&link->handshake))
+        uv_timer_start(&link->timer, on_handshake_ended, HANDSHAKE_END_MS, 0);
+    else
+        leave(link);
+}
+
 void nats_link_close(struct nats_link *link)
 {
     link->close_wanted = true;
-    uv_async_send(&link->wake);
+    if (link->connecting != NULL)
+        leave_or_wait(link);
+    else
+        uv_async_send(&link->wake);
 }
 
 /* ---- Beginning ---- */
@@ -398,22 +492,26 @@ static void copy_reason(char reason[TEXT_BYTES], natsStatus status)
     snprintf(reason, TEXT_BYTES, "%s", text);
 }
 
-static void connect_work(uv_work_t *work)
+static void connect_work(void *data)
 {
-    struct nats_link *link = work->data;
+    struct nats_link *link = data;
 
-    link->status = natsConnection_Connect(&link->connection, link->options);
+    handshake_watch(&link->handshake);
+    link->status =
+        natsConnection_Connect(&link->connection, connection_options_nats(link->options));
+    handshake_unwatch();
     if (link->status != NATS_OK)
         copy_reason(link->reason, link->status);
     nats_ReleaseThreadMemory();
 }
 
-static void after_connect(uv_work_t *work, int cancelled)
+static void connect_done(void *data)
 {
-    struct nats_link *link = work->data;
+    struct nats_link *link = data;
 
-    (void)cancelled;
+    link->connecting = NULL;
     link->working = false;
+    uv_timer_stop(&link->timer);
     if (link->status != NATS_OK) {
         link->connection = NULL;
         link->destroyed = true;
@@ -426,19 +524,74 @@ static void after_connect(uv_work_t *work, int cancelled)
     settle(link);
 }
 
+/* Nobody wants the connection any more. */
+static void connect_left(void *data)
+{
+    struct nats_link *link = data;
+
+    if (link->status == NATS_OK) {
+        uv_mutex_lock(&link->lock);
+        link->posted.held_until_closed = !link->posted.closed;
+        link->posted.holders += link->posted.held_until_closed;
+        uv_mutex_unlock(&link->lock);
+        natsConnection_Destroy(link->connection);
+        nats_ReleaseThreadMemory();
+    }
+    let_go(link);
+}
+
 static natsStatus set_callbacks(struct nats_link *link)
 {
+    natsOptions *options = connection_options_nats(link->options);
     natsStatus status =
-        natsOptions_SetEventLoop(link->options, link, on_attach, on_read, on_write, on_detach);
+        natsOptions_SetEventLoop(options, link, on_attach, on_read, on_write, on_detach);
 
     if (status == NATS_OK)
-        status = natsOptions_SetClosedCB(link->options, on_closed, link);
+        status = natsOptions_SetClosedCB(options, on_closed, link);
     if (status == NATS_OK)
-        status = natsOptions_SetErrorHandler(link->options, on_error, link);
+        status = natsOptions_SetErrorHandler(options, on_error, link);
     return status;
 }
 
-int nats_link_open(struct nats_link **result, uv_loop_t *loop, natsOptions *options,
+static void start_handles(struct nats_link *link)
+{
+    link->wake.data = link;
+    uv_prepare_init(link->loop, &link->prepare);
+    link->prepare.data = link;
+    uv_prepare_start(&link->prepare, on_prepare);
+    uv_idle_init(link->loop, &link->idle);
+    link->idle.data = link;
+    uv_timer_init(link->loop, &link->timer);
+    link->timer.data = link;
+    link->handles = 4;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct nats_link *link = timer->data;
+
+    handshake_check(&link->handshake);
+}
+
+/* Without a thread it is an attempt that failed. */
+static void connect_now(struct nats_link *link)
+{
+    const struct side_job job = {
+        .data = link, .work = connect_work, .done = connect_done, .left = connect_left};
+
+    link->connecting = side_thread_start(link->loop, &job);
+    link->working = link->connecting != NULL;
+    if (link->working) {
+        uv_timer_start(&link->timer, on_timer, HANDSHAKE_CHECK_MS, HANDSHAKE_CHECK_MS);
+        return;
+    }
+    link->status = NATS_SYS_ERROR;
+    snprintf(link->reason, TEXT_BYTES, "no thread to connect with");
+    link->destroyed = true;
+    uv_async_send(&link->wake);
+}
+
+int nats_link_open(struct nats_link **result, uv_loop_t *loop, struct connection_options *options,
                    const struct nats_link_handlers *handlers)
 {
     struct nats_link *link = calloc(1, sizeof *link);
@@ -448,28 +601,26 @@ int nats_link_open(struct nats_link **result, uv_loop_t *loop, natsOptions *opti
     *link = (struct nats_link){.loop = loop,
                                .thread = uv_thread_self(),
                                .handlers = *handlers,
-                               .options = options,
+                               .options = connection_options_hold(options),
                                .posted.socket = -1};
-    if (set_callbacks(link) != NATS_OK || uv_mutex_init(&link->lock) != 0)
+    if (set_callbacks(link) != NATS_OK || handshake_init(&link->handshake) != 0)
         goto err_after_link;
+    if (uv_mutex_init(&link->lock) != 0)
+        goto err_after_handshake;
     if (uv_async_init(loop, &link->wake, on_wake) != 0)
         goto err_after_lock;
-    link->wake.data = link;
-    uv_prepare_init(loop, &link->prepare);
-    link->prepare.data = link;
-    uv_prepare_start(&link->prepare, on_prepare);
-    uv_idle_init(loop, &link->idle);
-    link->idle.data = link;
-    link->handles = 3;
     link->work.data = link;
-    link->working = true;
-    uv_queue_work(loop, &link->work, connect_work, after_connect);
+    start_handles(link);
+    connect_now(link);
     *result = link;
     return 0;
 
 err_after_lock:
     uv_mutex_destroy(&link->lock);
+err_after_handshake:
+    handshake_destroy(&link->handshake);
 err_after_link:
+    connection_options_release(options);
     free(link);
     return -1;
 }

@@ -8,6 +8,7 @@
 #ifndef LIBCHAT_NATS_LINK_H
 #define LIBCHAT_NATS_LINK_H
 
+#include "clients/libchat/connection_options.h"
 #include <nats/nats.h>
 #include <uv.h>
 
@@ -23,18 +24,18 @@ struct nats_link_handlers {
     void (*denied)(void *data, const char *text);
     /*
      * There was no connection to be had, or it is over; nothing is left of the link. Comes once.
-     * `status` is that of the attempt, or NATS_OK when there was a connection; `reason` is text of
-     * the library, maybe "".
+     * `status` is that of the attempt, or NATS_OK when there was a connection or nats_link_close
+     * came before it; `reason` is text of the library, maybe "".
      */
     void (*ended)(void *data, natsStatus status, const char *reason);
 };
 
 /*
- * Begins to connect, on a thread of libuv's pool. `options` are the caller's, and not to be touched
- * until opened or ended; the link sets their callbacks, and leaves the library's own reconnecting
- * to be switched off by the caller. Returns 0 or -1.
+ * Begins to connect, on a thread of its own. Holds `options`, which are for one link at a time; the
+ * link sets their callbacks, and leaves the library's own reconnecting to be switched off by the
+ * caller. Returns 0 or -1.
  */
-int nats_link_open(struct nats_link **link, uv_loop_t *loop, natsOptions *options,
+int nats_link_open(struct nats_link **link, uv_loop_t *loop, struct connection_options *options,
                    const struct nats_link_handlers *handlers);
 
 /* NULL before opened, and from some time before ended on. */
@@ -44,7 +45,7 @@ natsConnection *nats_link_connection(const struct nats_link *link);
 void nats_link_published(struct nats_link *link, size_t size);
 
 /* Takes what was published to the broker if it can within half a second, and closes; `ended`
- * follows. While it is connecting, it first does that. */
+ * follows. An attempt to connect is not waited for. */
 void nats_link_close(struct nats_link *link);
 
 #endif

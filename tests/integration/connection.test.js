@@ -11,7 +11,7 @@ const nats = require('nats');
 const nkeys = require('nkeys.js');
 globalThis.crypto ??= require('node:crypto').webcrypto; // Node.js 18 has it, and not by this name
 const jwt = require('@nats-io/jwt');
-const { Broker, Chatd, eventually, makeDirectory, removeDirectory, runChat } = require('./harness');
+const { Broker, Chatd, Silent, eventually, makeDirectory, removeDirectory, runChat } = require('./harness');
 
 describe('connecting', { timeout: 240000 }, () => {
   let directory;
@@ -190,6 +190,24 @@ describe('connecting', { timeout: 240000 }, () => {
     bad.spawn();
     assert.match((await bad.waitForEvent('broker.not_connected')).error, /secure/i);
   }));
+
+  test('a TLS handshake that the other side leaves hanging is given up', async () => {
+    const silent = await new Silent('INFO {"server_id":"x","version":"2.9.0","proto":1,"max_payload":1048576,"tls_required":true}\r\n').start();
+    const chatd = new Chatd({ url: silent.url, dataDirectory: file('hanging') });
+    try {
+      chatd.spawn();
+      const asked = newChat(silent.url, []);
+      assert.match((await chatd.waitForEvent('broker.not_connected')).detail, /handshake/);
+      const { code, stderr } = await asked;
+      assert.equal(code, 1);
+      assert.match(stderr, /TLS.*handshake/);
+      await eventually('chatd tries again', () => silent.sockets.size > 0);
+      await chatd.stop();
+    } finally {
+      if (chatd.program.running) await chatd.program.stop('SIGKILL');
+      await silent.close();
+    }
+  });
 
   test('to the next of several brokers when one is not there, or ends', () => withBroker({}, {}, async (first, chatd) => {
     await withBroker({}, {}, async (second) => {

@@ -13,6 +13,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { spawn, spawnSync } = require('node:child_process');
 const { once } = require('node:events');
+const net = require('node:net');
 const readline = require('node:readline');
 const nats = require('nats');
 const { Client } = require('./client');
@@ -178,6 +179,92 @@ class Program {
       await this.exited;
       throw new Error(`${error.message}\n${this.tail()}`);
     }
+  }
+}
+
+// Takes connections and says nothing, or no more than the beginning: what a host is like that hangs.
+class Silent {
+  constructor(beginning = '') {
+    this.beginning = beginning;
+    this.sockets = new Set(); // open at the other end
+    this.taken = 0;
+    this.server = net.createServer((socket) => this.take(socket));
+  }
+
+  take(socket) {
+    this.taken++;
+    this.sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => this.sockets.delete(socket));
+    socket.resume();
+    socket.write(this.beginning);
+  }
+
+  async start(host = '127.0.0.1') {
+    await new Promise((resolve) => { this.server.listen(0, host, resolve); });
+    this.url = `nats://${host}:${this.server.address().port}`;
+    return this;
+  }
+
+  // Whether `work` has been done while one and the same connection waited for a word.
+  async during(work) {
+    return eventually('somebody waits', async () => {
+      const [socket] = this.sockets;
+      if (!socket) return false;
+      await work();
+      return this.sockets.has(socket);
+    });
+  }
+
+  async close() {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise((resolve) => { this.server.close(resolve); });
+  }
+}
+
+// An address that swallows whatever asks for a connection: the queue of one that listens is full.
+class Swallowing {
+  async start() {
+    const script = "const s = require('net').createServer().listen({ host: '127.0.0.1', port: 0, backlog: 1 }, () => console.error(s.address().port))";
+    this.program = new Program('listener', process.execPath, ['-e', script]);
+    this.port = Number(await this.program.waitForLine('its port', (line) => /^\d+$/.test(line) && line));
+    this.url = `nats://127.0.0.1:${this.port}`;
+    this.program.child.kill('SIGSTOP');
+    this.fillers = [];
+    await eventually('its queue is full', () => {
+      if (this.waiting() > 0) return true;
+      const socket = net.connect(this.port, '127.0.0.1');
+      socket.on('error', () => {});
+      this.fillers.push(socket);
+      return false;
+    });
+    this.own = new Set(this.#asking());
+    return this;
+  }
+
+  // The ports that have asked for a connection and have no answer.
+  #asking() {
+    const remote = `0100007F:${this.port.toString(16).toUpperCase().padStart(4, '0')}`;
+    return fs.readFileSync('/proc/net/tcp', 'utf8').split('\n').map((line) => line.trim().split(/\s+/))
+      .filter(([, , to, state]) => to === remote && state === '02').map(([, from]) => from);
+  }
+
+  waiting() {
+    return this.#asking().length;
+  }
+
+  async during(work) {
+    return eventually('somebody waits', async () => {
+      const from = this.#asking().find((one) => !this.own.has(one));
+      if (!from) return false;
+      await work();
+      return this.#asking().includes(from);
+    });
+  }
+
+  async close() {
+    for (const socket of this.fillers) socket.destroy();
+    await this.program.stop('SIGKILL');
   }
 }
 
@@ -451,7 +538,7 @@ async function inParallel(count, width, work) {
 }
 
 module.exports = {
-  BIN, ROOT, Broker, Chatd, Program, World,
+  BIN, ROOT, Broker, Chatd, Program, Silent, Swallowing, World,
   cleanEnvironment, eventually, inParallel, makeDirectory, mountTmpfs, parseLogLine,
   removeDirectory, runChat, scaled, spawnChat, startChat, unmount, within,
 };

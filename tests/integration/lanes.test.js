@@ -6,7 +6,7 @@ const assert = require('node:assert/strict');
 const net = require('node:net');
 const { after, before, describe, test } = require('node:test');
 const nats = require('nats');
-const { World, eventually } = require('./harness');
+const { Silent, Swallowing, World, eventually } = require('./harness');
 const { Message, range } = require('./client');
 
 const MAIN = 'chatd';
@@ -17,7 +17,11 @@ class Between {
   constructor(port) {
     this.pairs = new Set();
     this.refused = new Set();
-    this.server = net.createServer((near) => this.#accept(near, net.connect(port, '127.0.0.1')));
+    this.silent = null; // has all connections from now on
+    this.server = net.createServer((near) => {
+      if (this.silent) this.silent.take(near);
+      else this.#accept(near, net.connect(port, '127.0.0.1'));
+    });
   }
 
   async start() {
@@ -246,6 +250,24 @@ describe('the two connections', { timeout: 300000 }, () => {
     (await client.raw('Edit', '')).refused(404, 'chat.Edit.UnknownMethod');
   });
 
+  test('while one of them waits for a broker that says nothing, the other one has its requests', async () => {
+    const chat = await client.chat('silence');
+    const silent = new Silent();
+    for (const [name, work] of [
+      [READS, () => client.sendUntilAcknowledged({ chat_id: chat, user_id: 'u', client_id: 'x', text: 'x' })],
+      [MAIN, () => client.History({ chat_id: chat })],
+    ]) {
+      const mark = world.chatd.log.length;
+      const told = (event) => world.chatd.log.slice(mark).find((fields) => fields.event === event && fields.connection === name);
+      between.silent = silent;
+      between.cut(name);
+      await silent.during(work);
+      between.silent = null;
+      await eventually('it is back', () => told('broker.reconnected'));
+    }
+    await silent.close();
+  });
+
   for (const when of ['both are there', 'one is held up']) {
     test(`SIGTERM while ${when}: every request is answered, or nobody takes it`, async () => {
       const chat = await client.chat('stopping', when);
@@ -280,6 +302,43 @@ describe('the two connections', { timeout: 300000 }, () => {
       await world.chatd.waitForEvent('reads_ready');
     });
   }
+
+  test('SIGTERM while nobody answers an attempt to connect ends the process before the attempt', async () => {
+    const silent = await Promise.all(range(1, 10).map(() => new Silent().start()));
+    const chatd = world.makeChatd({ dataDirectory: `${world.ownDirectory}/silent` });
+    chatd.url = silent.map(({ url }) => url).join(',');
+    const taken = () => silent.reduce((sum, one) => sum + one.taken, 0);
+    try {
+      chatd.spawn();
+      await eventually('it connects', () => taken() > 0);
+      await chatd.stop();
+      assert.equal(chatd.log.at(-1).event, 'stopped');
+      // It would have gone from one to the next.
+      assert.ok(taken() < silent.length, `${taken()} of ${silent.length}`);
+    } finally {
+      for (const one of silent) await one.close();
+    }
+  });
+
+  test('an address that swallows everything holds up nobody but the connection that wants it', async () => {
+    const swallowing = await new Swallowing().start();
+    await world.chatd.stop();
+    const { url } = world.chatd;
+    try {
+      world.chatd.url = `${swallowing.url},${url}`; // It chooses by chance where to begin.
+      await world.chatd.start();
+      await world.chatd.waitForEvent('reads_ready');
+      const chat = await client.chat('swallowed');
+      between.refused.add(MAIN);
+      between.cut(MAIN);
+      await swallowing.during(() => client.History({ chat_id: chat }));
+      between.refused.delete(MAIN);
+      await world.chatd.waitForEvent('broker.reconnected');
+    } finally {
+      world.chatd.url = url;
+      await swallowing.close();
+    }
+  });
 
   test('without the second one the service is ready, and reads', async () => {
     await world.chatd.stop();

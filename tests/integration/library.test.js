@@ -8,7 +8,7 @@ const path = require('node:path');
 const { spawn, spawnSync } = require('node:child_process');
 const { after, before, describe, test } = require('node:test');
 const { once } = require('node:events');
-const { ROOT, World, cleanEnvironment, makeDirectory, removeDirectory } = require('./harness');
+const { Program, ROOT, Silent, Swallowing, World, cleanEnvironment, eventually, makeDirectory, removeDirectory } = require('./harness');
 
 const CC = (process.env.CHAT_CC || 'gcc').split(' ').filter(Boolean);
 
@@ -67,12 +67,48 @@ describe('the client library', { timeout: 300000 }, () => {
     const other = path.join(directory, 'other.c');
     fs.writeFileSync(other, names.map((name) => `void ${name}(void);\nvoid ${name}(void)\n{\n}\n`).join('\n'));
     run(CC[0], [...CC.slice(1), ...flags, source, other, '-o', program, ...packages('--cflags', 'libchat'),
-      path.join(directory, 'lib/libchat.a'), ...packages('--libs', 'libuv', 'libnats', 'libcrypto')]);
+      path.join(directory, 'lib/libchat.a'), ...packages('--libs', 'libuv', 'libnats', 'libssl', 'libcrypto')]);
     const { code, output } = await runExample(program);
     assert.equal(code, 0, output);
     assert.deepEqual(output.trim().split('\n').filter((line) => line !== 'live'),
       ['1 John: Hey Barry', '2 John: Hey Barry'], 'the same users are the same chat');
   });
+
+  // Brokers that hang: when asked for a connection, before their first word, in the handshake.
+  const HANGING = {
+    'swallows everything': () => [new Swallowing()],
+    'says nothing': () => Array.from({ length: 10 }, () => new Silent()),
+    'leaves the TLS handshake hanging': () => [new Silent('INFO {"server_id":"x","version":"2.9.0","proto":1,"max_payload":1048576,"tls_required":true}\r\n')],
+  };
+  for (const [what, make] of Object.entries(HANGING)) {
+    test(`a broker that ${what} holds up neither the loop, nor libuv's pool, nor the end`, async () => {
+      const program = path.join(directory, 'waiting');
+      const code = path.join(ROOT, 'tests/integration/fixtures/waiting.c');
+      run(CC[0], [...CC.slice(1), ...flags, code, '-o', program, ...packages('--cflags', '--libs', 'libchat')]);
+      const brokers = await Promise.all(make().map((one) => one.start()));
+      const waiting = new Program('waiting', program, brokers.map(({ url }) => url), {
+        stdio: ['ignore', 'pipe', 'pipe'], env: cleanEnvironment({ LD_LIBRARY_PATH: path.join(directory, 'lib') }),
+      });
+      const output = [];
+      require('node:readline').createInterface({ input: waiting.child.stdout }).on('line', (line) => output.push(line));
+      try {
+        await brokers[0].during(async () => {
+          const before = output.length;
+          await eventually('the pool works', () => output.length >= before + 5);
+        });
+        const { code: status } = await waiting.stop();
+        assert.equal(status, 0, waiting.tail());
+        assert.equal(output.at(-1), 'closed');
+        assert.deepEqual(waiting.lines, [], 'nothing on standard error');
+        // Each client would have gone from one to the next.
+        const taken = brokers.reduce((sum, one) => sum + (one.taken || 0), 0);
+        if (brokers.length > 1) assert.ok(taken < 6 * brokers.length, `${taken}`);
+      } finally {
+        if (waiting.running) await waiting.stop('SIGKILL');
+        for (const one of brokers) await one.close();
+      }
+    });
+  }
 
   test('neither library shows more than chat.h declares', () => {
     const header = fs.readFileSync(path.join(directory, 'include/chat.h'), 'utf8');
