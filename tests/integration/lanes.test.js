@@ -264,6 +264,7 @@ describe('the two connections', { timeout: 300000 }, () => {
       await silent.during(work);
       between.silent = null;
       await eventually('it is back', () => told('broker.reconnected'));
+      await client.sendUntilAcknowledged({ chat_id: chat, user_id: 'u', client_id: name, text: 'x' });
     }
     await silent.close();
   });
