@@ -4,15 +4,22 @@
  *
  * A socket is shut down with the lock held, and the SSL object, which has it, is not freed
  * meanwhile: that waits for the lock as well.
+ *
+ * A thread that nobody waits for may come to a handshake while the process exits, and OpenSSL frees
+ * what it needs. It gets no further then than to the making of the object.
  */
 #include "base/handshake.h"
 
 #include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static _Thread_local struct handshake *watching;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static atomic_bool exiting;
 
 static void set_ssl(void *ssl)
 {
@@ -30,8 +37,11 @@ static void on_new(void *ssl, void *pointer, CRYPTO_EX_DATA *data, int index, lo
     (void)index;
     (void)number;
     (void)argument;
-    if (watching != NULL)
-        set_ssl(ssl);
+    if (watching == NULL)
+        return;
+    while (atomic_load(&exiting))
+        (void)pause();
+    set_ssl(ssl);
 }
 
 static void on_free(void *ssl, void *pointer, CRYPTO_EX_DATA *data, int index, long number,
@@ -46,10 +56,17 @@ static void on_free(void *ssl, void *pointer, CRYPTO_EX_DATA *data, int index, l
         set_ssl(NULL);
 }
 
-/* Without memory for it, handshakes are not ended. */
+static void on_exit_begun(void)
+{
+    atomic_store(&exiting, true);
+}
+
+/* Without memory for it, handshakes are not ended. What is to be called at the exit is called
+ * before what OpenSSL has told to be, which came first. */
 static void listen_to_openssl(void)
 {
     (void)SSL_get_ex_new_index(0, NULL, on_new, NULL, on_free);
+    (void)atexit(on_exit_begun);
 }
 
 int handshake_init(struct handshake *handshake)

@@ -188,6 +188,7 @@ class Silent {
     this.beginning = beginning;
     this.sockets = new Set(); // open at the other end
     this.taken = 0;
+    this.heard = 0; // connections that have said something
     this.server = net.createServer((socket) => this.take(socket));
   }
 
@@ -196,6 +197,7 @@ class Silent {
     this.sockets.add(socket);
     socket.on('error', () => {});
     socket.on('close', () => this.sockets.delete(socket));
+    socket.once('data', () => { this.heard++; });
     socket.resume();
     socket.write(this.beginning);
   }

@@ -96,6 +96,7 @@ describe('the client library', { timeout: 300000 }, () => {
           const before = output.length;
           await eventually('the pool works', () => output.length >= before + 5);
         });
+        if (brokers[0].beginning) await eventually('all are in the handshake', () => brokers[0].heard >= 6);
         const { code: status } = await waiting.stop();
         assert.equal(status, 0, waiting.tail());
         assert.equal(output.at(-1), 'closed');
