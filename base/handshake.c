@@ -93,12 +93,13 @@ void handshake_unwatch(void)
     watching = NULL;
 }
 
+/* What reads has come to an end then. To write, an alert maybe, must not raise SIGPIPE. */
 static void shut_down(const struct handshake *handshake)
 {
     int socket = SSL_get_fd(handshake->ssl);
 
     if (socket >= 0)
-        (void)shutdown(socket, SHUT_RDWR);
+        (void)shutdown(socket, SHUT_RD);
 }
 
 void handshake_check(struct handshake *handshake)
