@@ -469,11 +469,12 @@ static void descend(struct walk *walk, uint64_t page, const uint8_t *bytes, size
 static bool check_nodes(struct walk *walk, uint64_t page, const uint8_t *bytes, bool is_leaf,
                         struct bytes low, struct bytes high)
 {
-    struct bytes previous = {NULL, 0};
+    const struct bytes none = {NULL, 0};
+    struct bytes previous = none;
+    struct node node = {.key = none};
     size_t taken = 0;
 
     for (size_t i = 0; i < node_count(bytes); i++) {
-        struct node node;
         if (!read_node(walk, page, bytes, i, is_leaf, &node))
             return false;
         taken += (size_t)(node.row - (bytes + node.offset));
@@ -481,10 +482,13 @@ static bool check_nodes(struct walk *walk, uint64_t page, const uint8_t *bytes, 
             taken += node.flags & NODE_OVERFLOW ? sizeof(uint64_t) : node.row_size;
         if (!is_leaf && i == 0)
             continue;
-        if (!check_key(walk, page, &node, previous, low, high))
+        if (!check_key(walk, page, &node, previous, previous.data == NULL ? low : none, none))
             return false;
         previous = node.key;
     }
+    /* They ascend: the last one is the highest. */
+    if (previous.data != NULL && !check_key(walk, page, &node, none, none, high))
+        return false;
     if (taken <= walk->page_bytes - load_u16(bytes + 14))
         return true;
     problem(walk, page, 0, "its nodes overlap");
