@@ -3,8 +3,13 @@
 #include "store/status.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #define CAPACITY_MIN 64
+/* Of the system's larger pages. A table that takes several is in them, if there are any to be had:
+ * each place in it is met at random, and would otherwise be looked for in the page tables, too. */
+#define LARGE_PAGE_BYTES ((size_t)2 * 1024 * 1024)
 
 /* The hashes are digests or random ids: any of their bits are as good as others. */
 static size_t home_of(const struct table *table, uint64_t hash)
@@ -59,12 +64,27 @@ static void place(struct table *table, uint64_t hash, void *item)
     table->slots[i] = (struct table_slot){hash, item};
 }
 
+static struct table_slot *make_slots(size_t capacity)
+{
+    size_t bytes = capacity * sizeof(struct table_slot);
+    struct table_slot *slots;
+
+    if (bytes < 2 * LARGE_PAGE_BYTES)
+        return calloc(capacity, sizeof *slots);
+    slots = aligned_alloc(LARGE_PAGE_BYTES, bytes);
+    if (slots == NULL)
+        return NULL;
+    (void)madvise(slots, bytes, MADV_HUGEPAGE);
+    memset(slots, 0, bytes);
+    return slots;
+}
+
 static int grow(struct table *table)
 {
     struct table larger = {.capacity = table->capacity == 0 ? CAPACITY_MIN : table->capacity * 2,
                            .count = table->count};
 
-    larger.slots = calloc(larger.capacity, sizeof *larger.slots);
+    larger.slots = make_slots(larger.capacity);
     if (larger.slots == NULL)
         return STORE_NO_MEMORY;
     for (size_t i = 0; i < table->capacity; i++) {
