@@ -99,6 +99,35 @@ struct database_chat {
 int database_find_chat(struct database_snapshot *snapshot, const struct uuid *id,
                        struct database_chat *chat);
 
+/* What a look-up found, its texts in struct database_texts. */
+struct database_lookup {
+    struct uuid id; /* that is looked for */
+    uint64_t number;
+    uint64_t head_seq; /* settled */
+    size_t namespace_offset;
+    size_t users_offset;
+    uint32_t users_size;
+    uint8_t namespace_size;
+    int8_t status; /* when it is not 0, nothing but the id means anything */
+};
+
+/* Zero-initialise; set `size` to 0 to use it again; free(bytes). */
+struct database_texts {
+    uint8_t *bytes;
+    size_t size;
+    size_t capacity;
+};
+
+/*
+ * Looks for many chats and their users, in ascending order of their ids, at a fraction of what it
+ * costs to look for them one by one. Each has a status: 0; STORE_NOT_FOUND, also when its number is
+ * beyond the snapshot's last, so that only some of its rows may be there; or that something is
+ * wrong with it, which is not always logged: whoever needs the chat looks for it alone and learns
+ * more. Returns 0, or STORE_NO_MEMORY, STORE_CORRUPT or STORE_IO when none was looked for.
+ */
+int database_find_chats(struct database_snapshot *snapshot, struct database_lookup *lookups,
+                        size_t count, struct database_texts *texts);
+
 /*
  * The chats of a snapshot in the order of their ids. next returns 0, STORE_NOT_FOUND behind the
  * last one, or as database_find_chat. The scan ends before its snapshot does.

@@ -85,6 +85,9 @@ int database_seek_chunk(MDB_cursor *logs, uint64_t chat_number, uint64_t seq,
 /* The last chunk of a log whose head is not 0; damaged unless it ends with the head. */
 int database_seek_last_chunk(MDB_cursor *logs, uint64_t chat_number, uint64_t head_seq,
                              struct database_chunk *chunk);
+/* 0 when the chat's log ends with its head; otherwise it is damaged. */
+int database_check_log_end(struct database_snapshot *snapshot, uint64_t chat_number,
+                           uint64_t head_seq);
 /* STORE_NOT_FOUND when no bucket has it. */
 int database_search_clients(MDB_txn *txn, const struct database *database, MDB_cursor *clients,
                             uint64_t chat_number, const uint8_t digest[DATABASE_DIGEST_BYTES],

@@ -19,19 +19,19 @@
 
 /* --- single rows --- */
 
-static int check_log_end(struct database_snapshot *snapshot, const struct database_chat *chat)
+int database_check_log_end(struct database_snapshot *snapshot, uint64_t chat_number,
+                           uint64_t head_seq)
 {
     struct database_chunk chunk;
     int rc;
 
-    if (chat->head_seq > 0)
-        return database_seek_last_chunk(snapshot->logs, chat->number, chat->head_seq, &chunk);
-    rc = database_seek_chunk(snapshot->logs, chat->number, UINT64_MAX, &chunk);
+    if (head_seq > 0)
+        return database_seek_last_chunk(snapshot->logs, chat_number, head_seq, &chunk);
+    rc = database_seek_chunk(snapshot->logs, chat_number, UINT64_MAX, &chunk);
     if (rc == STORE_NOT_FOUND)
         return 0;
-    return rc == 0
-               ? database_damaged(TABLE_LOGS, "there are messages beyond the head", chat->number)
-               : rc;
+    return rc == 0 ? database_damaged(TABLE_LOGS, "there are messages beyond the head", chat_number)
+                   : rc;
 }
 
 /* Fills `chat` from its row and its head, and checks that its log ends there. */
@@ -45,7 +45,7 @@ static int read_chat(struct database_snapshot *snapshot, const struct database_r
     rc = database_read_head(snapshot->txn, snapshot->database, chat->number, &chat->head_seq);
     if (rc == STORE_NOT_FOUND)
         return database_damaged_id(TABLE_CHATS, "the chat's number was not given out", id);
-    return rc == 0 ? check_log_end(snapshot, chat) : rc;
+    return rc == 0 ? database_check_log_end(snapshot, chat->number, chat->head_seq) : rc;
 }
 
 int database_find_chat(struct database_snapshot *snapshot, const struct uuid *id,

@@ -489,12 +489,25 @@ static int trim_slots(struct journal *journal, struct store_failure *failure)
     return error == 0 ? STORE_OK : fail_io(journal, failure, "cannot tidy the directory", error);
 }
 
+static int end_replay(const struct journal_source *source, int (*replayed)(void *data),
+                      struct store_failure *failure)
+{
+    int status = replayed == NULL ? STORE_OK : replayed(source->data);
+
+    if (status != STORE_OK && failure->status == STORE_OK)
+        store_fail(failure, status, "the records of the journal were refused");
+    return status;
+}
+
 static int recover(struct journal *journal, const struct journal_source *source,
-                   struct journal_recovery *figures, struct store_failure *failure)
+                   int (*replayed)(void *data), struct journal_recovery *figures,
+                   struct store_failure *failure)
 {
     struct journal_recovered recovered;
     int status = journal_recover(&recovered, source, figures, failure);
 
+    if (status == STORE_OK)
+        status = end_replay(source, replayed, failure);
     if (status == STORE_OK) {
         journal->slots = recovered.slots;
         journal->slot_count = recovered.slot_count;
@@ -600,7 +613,7 @@ int journal_open(struct journal **journal, const struct journal_options *options
                                               .replay = replay,
                                               .data = data};
 
-        status = recover(made, &source, recovery, failure);
+        status = recover(made, &source, options->replayed, recovery, failure);
     }
     if (status != STORE_OK) {
         journal_close(made);

@@ -39,6 +39,9 @@ struct journal_options {
     uint64_t segment_bytes; /* of new segments: 1 MiB to 1 GiB, a multiple of 4096 */
     unsigned segments_max;  /* 2 to 9999: bounds the journal's size */
     uint64_t reached_lsn;   /* the database may hold what came up to here; see journal_open */
+    /* NULL, or called behind the last record with the data of `replay`, and with its meaning, for a
+     * caller that does not carry them out at once. */
+    int (*replayed)(void *data);
 };
 
 struct journal_record {

@@ -30,9 +30,14 @@ static uint64_t first_bytes(const uint8_t *bytes)
     return value;
 }
 
+static uint64_t client_hash_of(uint64_t chat_number, const uint8_t *digest)
+{
+    return first_bytes(digest) ^ (chat_number * HASH_SPREAD);
+}
+
 static uint64_t client_hash(const struct chat *chat, const uint8_t *digest)
 {
-    return first_bytes(digest) ^ (chat->number * HASH_SPREAD);
+    return client_hash_of(chat->number, digest);
 }
 
 static uint64_t users_hash(const char *namespace_name, size_t size, const uint8_t *digest)
@@ -347,6 +352,12 @@ void state_expect_client(const struct state *state, const struct chat *chat,
 {
     table_expect(&state->clients, client_hash(chat, digest));
     client_filter_expect(&chat->settled_clients, digest);
+}
+
+void state_expect_number(const struct state *state, uint64_t chat_number,
+                         const uint8_t digest[DATABASE_DIGEST_BYTES])
+{
+    table_expect(&state->clients, client_hash_of(chat_number, digest));
 }
 
 void state_expect_apply(const struct state *state, const struct chat *chat,

@@ -134,6 +134,9 @@ void state_expect_found_chat(const struct state *state, const struct uuid *id);
 /* A Send is about to be looked for by its client id, or to be applied. */
 void state_expect_client(const struct state *state, const struct chat *chat,
                          const uint8_t digest[DATABASE_DIGEST_BYTES]);
+/* The same of a chat that is not in memory. */
+void state_expect_number(const struct state *state, uint64_t chat_number,
+                         const uint8_t digest[DATABASE_DIGEST_BYTES]);
 void state_expect_apply(const struct state *state, const struct chat *chat,
                         const uint8_t digest[DATABASE_DIGEST_BYTES]);
 

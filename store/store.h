@@ -41,6 +41,7 @@ struct store_options {
     uint64_t settle_ms;            /* … or its oldest message is this old */
     uint64_t slice_bytes;          /* of the database's pages that settling holds in memory */
     uint64_t reserve_bytes;        /* free disk space below which writes are refused */
+    uint64_t recovery_window;      /* records that are replayed together; 0: the usual number */
     uint64_t (*now_ns)(void);      /* nanoseconds since 1970; NULL: the system's clock */
 };
 

@@ -107,6 +107,9 @@ static int replay(struct check *check, struct database_snapshot *snapshot, int d
     if (state_init(&state, &meta, SIZE_MAX) != 0)
         return store_fail(check->failure, STORE_NO_MEMORY, "out of memory");
     rc = recover(check, &source);
+    if (rc == 0)
+        rc = store_replay_end(&replay);
+    store_replay_free(&replay);
     if (replay.failure.status != 0)
         *check->failure = replay.failure;
     state_free(&state);

@@ -191,6 +191,9 @@ static int apply(struct view *view, const struct journal_image *image,
     *failure = (struct store_failure){0};
     rc = journal_image_replay(image, view->meta.settled_lsn, store_replay_record, &replay,
                               &view->last_lsn, failure);
+    if (rc == 0)
+        rc = store_replay_end(&replay);
+    store_replay_free(&replay);
     if (replay.failure.status != 0)
         *failure = replay.failure;
     if (rc == 0)

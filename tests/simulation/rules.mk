@@ -4,7 +4,7 @@
 SIMULATION_SOURCES = $(wildcard tests/simulation/*.c)
 SIMULATION = $(BUILD)/tests/simulation/simulation
 SIMULATED = $(filter $(addprefix $(BUILD)/store/,store%.o slices.o state.o tail.o table.o client_filter.o reader.o \
-	command.o digest.o crc32c.o status.o),$(STORE))
+	radix.o command.o digest.o crc32c.o status.o),$(STORE))
 OBJECTS += $(call objects,$(SIMULATION_SOURCES))
 
 $(SIMULATION): $(call objects,$(SIMULATION_SOURCES)) $(SIMULATED) $(PROTO) $(BASE)

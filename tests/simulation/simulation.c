@@ -444,6 +444,7 @@ static void options_draw(void)
     options.settle_ms = pick(0, 100, 2000, 100000);
     options.segment_bytes = pick(2048, 4096, 16384);
     options.segments_max = pick(2, 3, 8);
+    options.recovery_window = pick(1, 2, 7, 100);
     world_evict_max = pick(1, 2, 5, 1000);
 }
 

@@ -8,6 +8,8 @@
  */
 #include "tests/simulation/world.h"
 
+#include "store/ahead.h"
+
 #include "store/store_internal.h"
 
 #include <stdarg.h>
@@ -332,6 +334,42 @@ int uv_is_closing(const uv_handle_t *handle)
 }
 
 /* --- the workers --- */
+
+/* What a thread does ahead is done when it gets it, or when it is waited for. */
+int ahead_start(struct ahead *ahead)
+{
+    *ahead = (struct ahead){.run = NULL};
+    return 0;
+}
+
+static void ahead_run(struct ahead *ahead)
+{
+    if (ahead->run != NULL)
+        ahead->run(ahead->data);
+    ahead->run = NULL;
+}
+
+void ahead_give(struct ahead *ahead, void (*run)(void *data), void *data)
+{
+    if (ahead->busy)
+        world_fail("the thread ahead has a job and is given another");
+    ahead->run = run;
+    ahead->data = data;
+    ahead->busy = true;
+    if (world_chance(50))
+        ahead_run(ahead);
+}
+
+void ahead_wait(struct ahead *ahead)
+{
+    ahead_run(ahead);
+    ahead->busy = false;
+}
+
+void ahead_stop(struct ahead *ahead)
+{
+    ahead_wait(ahead);
+}
 
 int worker_start(struct worker *worker, uv_loop_t *uv)
 {

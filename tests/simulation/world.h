@@ -3,9 +3,9 @@
  * libuv, threads without threads, a clock that is told to go on, a journal and a database in
  * memory, and a disk that forgets what was not synced.
  *
- * It takes the place of libuv, store/worker.c, store/journal*.c, store/database*.c and
- * store/directory.c when the program is linked; the rest of the store is the real one. All is on
- * one thread: whatever another thread would do at some time is an event here, and which event
+ * It takes the place of libuv, store/worker.c, store/ahead.c, store/journal*.c, store/database*.c
+ * and store/directory.c when the program is linked; the rest of the store is the real one. All is
+ * on one thread: whatever another thread would do at some time is an event here, and which event
  * comes next is the seed's choice. What a thread of the pool or a worker does is one event,
  * and that the loop hears of it another one, so that anything can happen in between. A read
  * of the database needs no more than that: what it sees is decided when its snapshot begins.

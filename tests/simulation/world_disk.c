@@ -351,6 +351,8 @@ int journal_open(struct journal **out, const struct journal_options *options,
         recovery->records++;
         recovery->bytes += journal_record_bytes(record->size);
     }
+    if (options->replayed != NULL && options->replayed(data) != 0)
+        return store_fail(failure, STORE_CORRUPT, "the records cannot be replayed");
     *out = &journal;
     journal_release(&journal, settled_lsn);
     (void)journal_prepare(&journal, failure);
@@ -427,6 +429,47 @@ int database_read_users(struct database_snapshot *snapshot, uint64_t chat_number
         return STORE_NO_MEMORY;
     memcpy(*users, chat->users, chat->users_size);
     *size = chat->users_size;
+    return 0;
+}
+
+/* One behind the other, the namespace's name and the users. */
+static int keep_texts(const struct disk_chat *chat, struct database_lookup *lookup,
+                      struct database_texts *texts)
+{
+    size_t namespace_size = chat->row.namespace_size;
+    size_t size = texts->size + namespace_size + chat->users_size;
+    uint8_t *bytes = realloc(texts->bytes, size);
+
+    if (bytes == NULL)
+        return STORE_NO_MEMORY;
+    lookup->namespace_size = (uint8_t)namespace_size;
+    lookup->namespace_offset = texts->size;
+    lookup->users_size = (uint32_t)chat->users_size;
+    lookup->users_offset = texts->size + namespace_size;
+    memcpy(bytes + lookup->namespace_offset, chat->row.namespace_name, namespace_size);
+    memcpy(bytes + lookup->users_offset, chat->users, chat->users_size);
+    *texts = (struct database_texts){bytes, size, size};
+    return 0;
+}
+
+int database_find_chats(struct database_snapshot *snapshot, struct database_lookup *lookups,
+                        size_t count, struct database_texts *texts)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct database_lookup *lookup = &lookups[i];
+        struct database_chat chat;
+        int status = database_find_chat(snapshot, &lookup->id, &chat);
+        if (i > 0 && memcmp(&lookups[i - 1].id, &lookup->id, UUID_BYTES) >= 0)
+            world_fail("chats are looked for out of order");
+        if (status == 0 && chat.number > database.meta.chat_number_last)
+            status = STORE_NOT_FOUND;
+        if (status == 0) {
+            lookup->number = chat.number;
+            lookup->head_seq = chat.head_seq;
+            status = keep_texts(chat_of(chat.number), lookup, texts);
+        }
+        lookup->status = (int8_t)status;
+    }
     return 0;
 }
 

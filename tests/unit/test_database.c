@@ -700,6 +700,136 @@ static void damage_row(struct fixture *fixture, const char *table, size_t index,
     end_surgery(&surgery);
 }
 
+/* --- many chats at once --- */
+
+#define MANY 300
+
+static int by_lookup_id(const void *left, const void *right)
+{
+    return memcmp(((const struct database_lookup *)left)->id.bytes,
+                  ((const struct database_lookup *)right)->id.bytes, UUID_BYTES);
+}
+
+/* Looks for the chats with the numbers 1 to MANY + 2, of which the last two are not there. */
+static struct database_lookup *find_many(struct fixture *fixture, struct database_texts *texts)
+{
+    struct database_lookup *lookups = calloc(MANY + 2, sizeof *lookups);
+    struct database_snapshot *snapshot;
+
+    for (size_t i = 0; i < MANY + 2; i++)
+        lookups[i] = (struct database_lookup){.id = id_of(i + 1), .status = 1};
+    qsort(lookups, MANY + 2, sizeof *lookups, by_lookup_id);
+    assert_int_equal(database_snapshot_begin(fixture->database, &snapshot), 0);
+    assert_int_equal(database_find_chats(snapshot, lookups, MANY + 2, texts), 0);
+    database_snapshot_end(snapshot);
+    return lookups;
+}
+
+/* As each says that is looked for alone. Returns how many are damaged. */
+static unsigned compare_many(struct fixture *fixture)
+{
+    struct database_texts texts = {0};
+    struct database_lookup *lookups = find_many(fixture, &texts);
+    struct database_snapshot *snapshot;
+    unsigned damaged = 0;
+
+    assert_int_equal(database_snapshot_begin(fixture->database, &snapshot), 0);
+    for (size_t i = 0; i < MANY + 2; i++) {
+        const struct database_lookup *lookup = &lookups[i];
+        struct database_chat chat;
+        uint8_t *users = NULL;
+        size_t size = 0;
+        int rc = database_find_chat(snapshot, &lookup->id, &chat);
+        if (rc == 0)
+            rc = database_read_users(snapshot, chat.number, &users, &size);
+        assert_int_equal(lookup->status, rc);
+        damaged += rc == STORE_CORRUPT;
+        if (rc == 0) {
+            assert_int_equal(lookup->number, chat.number);
+            assert_int_equal(lookup->head_seq, chat.head_seq);
+            assert_int_equal(lookup->namespace_size, chat.namespace_size);
+            assert_memory_equal(texts.bytes + lookup->namespace_offset, chat.namespace_name,
+                                chat.namespace_size);
+            assert_int_equal(lookup->users_size, size);
+            assert_memory_equal(texts.bytes + lookup->users_offset, users, size);
+        }
+        free(users);
+    }
+    database_snapshot_end(snapshot);
+    free(lookups);
+    free(texts.bytes);
+    return damaged;
+}
+
+static void settle_many(struct fixture *fixture)
+{
+    static const char *const namespaces[] = {"default", "tenant", "default2"};
+    struct database_new_chat chats[MANY];
+    struct database_batch batch = {.chats = chats, .chat_count = MANY, .settled_lsn = 1};
+
+    for (size_t i = 0; i < MANY; i++) {
+        chats[i] = make_chat(i + 1);
+        chats[i].namespace_name = namespaces[i % 7 % 3];
+    }
+    fixture->lsn = 1;
+    assert_int_equal(database_settle(fixture->database, &batch, &fixture->failure), 0);
+    for (uint64_t number = 1; number <= MANY; number += 3)
+        assert_int_equal(settle_range(fixture, number, 1, 2 + number % 5, 100), 0);
+}
+
+static void test_find_many(void **state)
+{
+    static const char *const tables[] = {"chats", "heads", "members", "logs"};
+    struct fixture *fixture = *state;
+    unsigned damaged = 0;
+
+    settle_many(fixture);
+    assert_int_equal(compare_many(fixture), 0);
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        damage_row(fixture, tables[i], 5 * i, 0, 0x10, 4096);
+        open_again(fixture, MAP_BYTES);
+        assert_true(compare_many(fixture) >= damaged);
+        damaged = compare_many(fixture);
+        damage_row(fixture, tables[i], 5 * i + 2, 0, 0, 0);
+        open_again(fixture, MAP_BYTES);
+        assert_true(compare_many(fixture) >= damaged);
+        damaged = compare_many(fixture);
+    }
+    assert_true(damaged >= 5);
+}
+
+/* A job that was cut short has left some of a chat's rows. */
+static void test_find_many_unfinished(void **state)
+{
+    struct fixture *fixture = *state;
+    struct database_new_chat chat = make_chat(MANY + 1);
+    struct database_batch batch = {.chats = &chat,
+                                   .chat_count = 1,
+                                   .chat_rows = DATABASE_CHATS_NUMBERED,
+                                   .reached_lsn = 10000};
+    struct database_texts texts = {0};
+    struct database_lookup *lookups;
+
+    settle_many(fixture);
+    batch.settled_lsn = fixture->lsn;
+    assert_int_equal(database_settle(fixture->database, &batch, &fixture->failure), 0);
+    batch.chat_rows = DATABASE_CHATS_IDS;
+    assert_int_equal(database_settle(fixture->database, &batch, &fixture->failure), 0);
+    lookups = find_many(fixture, &texts);
+    for (size_t i = 0; i < MANY + 2; i++) {
+        bool is_there = memcmp(&lookups[i].id, &chat.id, UUID_BYTES) != 0 &&
+                        id_of(MANY + 2).bytes[15] != lookups[i].id.bytes[15];
+        if (is_there)
+            assert_int_equal(lookups[i].status, 0);
+        else if (memcmp(&lookups[i].id, &chat.id, UUID_BYTES) == 0)
+            assert_int_equal(lookups[i].status, STORE_NOT_FOUND);
+    }
+    free(lookups);
+    free(texts.bytes);
+}
+
+/* --- damage, row by row --- */
+
 static size_t row_size(struct fixture *fixture, const char *table, size_t index)
 {
     struct surgery surgery;
@@ -1345,6 +1475,8 @@ int main(void)
         TEST(test_sizes),
         TEST(test_many_clients),
         TEST(test_many_chats),
+        TEST(test_find_many),
+        TEST(test_find_many_unfinished),
         TEST(test_big_group),
         TEST(test_reopen),
         TEST(test_snapshot_isolation),

@@ -846,6 +846,128 @@ static void test_killed(void **fixture)
     }
 }
 
+/* --- recovery in windows --- */
+
+#define WINDOW_CHATS 12
+#define WINDOW_ROUNDS 9
+
+static void user_of(unsigned chat, char user[16])
+{
+    snprintf(user, 16, "user%u", chat);
+}
+
+/* Whether the chat has messages in the database; those of the others are in the journal alone, but
+ * for every third, which is made there, too. */
+static bool is_settled_before(unsigned chat)
+{
+    return chat % 3 == 0;
+}
+
+static bool is_new_in_journal(unsigned chat)
+{
+    return chat % 3 == 2;
+}
+
+static struct uuid chat_of(struct fixture *f, unsigned chat)
+{
+    char user[16];
+
+    user_of(chat, user);
+    return new_chat(f, user);
+}
+
+static void send_round(struct fixture *f, unsigned chat, unsigned round)
+{
+    struct uuid id = chat_of(f, chat);
+    char client[16];
+
+    snprintf(client, sizeof client, "c%u", round);
+    assert_int_equal(send_text(f, &id, client, client).status, STORE_OK);
+}
+
+/* The child of the test below: every chat in turn, so that windows of any size cut through them,
+ * and after each new message a retry of the one before and of the very first. */
+static int child_fill(const char *directory)
+{
+    struct fixture f = {.directory = ""};
+
+    store_options_init(&f.options);
+    f.options.directory = directory;
+    f.options.segment_bytes = 1024 * 1024;
+    f.options.map_bytes = (uint64_t)1 << 30;
+    f.options.settle_ms = 3600000;
+    f.options.chat_cache_bytes_max = 0;
+    open_store(&f);
+    for (unsigned round = 2; round < WINDOW_ROUNDS; round++)
+        for (unsigned chat = 0; chat < WINDOW_CHATS; chat++) {
+            send_round(&f, chat, round);
+            send_round(&f, chat, round - 1);
+            send_round(&f, chat, 1);
+        }
+    _exit(0);
+}
+
+static void fill_and_die(struct fixture *f)
+{
+    int status = -1;
+    pid_t child;
+
+    open_store(f);
+    for (unsigned chat = 0; chat < WINDOW_CHATS; chat++) {
+        if (!is_new_in_journal(chat))
+            chat_of(f, chat);
+        if (is_settled_before(chat))
+            send_round(f, chat, 1);
+    }
+    close_store(f);
+    child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "test_store", "fill", f->directory, (char *)NULL);
+        _exit(127);
+    }
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+}
+
+/* Client ids in the order in which they were first used. */
+static void check_chat(struct fixture *f, unsigned chat)
+{
+    struct uuid id = chat_of(f, chat);
+
+    assert_int_equal(history(f, &id, 1, 0, 1000, PAGE_BYTES).count, WINDOW_ROUNDS - 1);
+    for (unsigned round = 1; round < WINDOW_ROUNDS; round++) {
+        char client[16];
+        struct sent sent;
+        snprintf(client, sizeof client, "c%u", round);
+        sent = send_text(f, &id, client, client);
+        assert_true(sent.duplicate);
+        /* The first message is that of round 2 where nothing was settled before. */
+        if (round > 2 || is_settled_before(chat))
+            assert_int_equal(sent.seq, round);
+    }
+}
+
+static void test_recovery_windows(void **fixture)
+{
+    static const uint64_t sizes[] = {1, 2, 3, 5, 36, 1000, 0};
+    struct fixture *f = *fixture;
+    uint64_t records = 0;
+
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        fill_and_die(f);
+        f->options.recovery_window = sizes[i];
+        f->options.chat_cache_bytes_max = 0;
+        open_store(f);
+        assert_true(f->opened.records > (WINDOW_ROUNDS - 2) * WINDOW_CHATS);
+        assert_true(records == 0 || f->opened.records == records);
+        records = f->opened.records;
+        for (unsigned chat = 0; chat < WINDOW_CHATS; chat++)
+            check_chat(f, chat);
+        close_store(f);
+        remove_tree(f->directory);
+    }
+}
+
 static void test_locked(void **fixture)
 {
     struct fixture *f = *fixture;
@@ -912,6 +1034,8 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "child") == 0)
         return child_main(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "fill") == 0)
+        return child_fill(argv[2]);
 
     const struct CMUnitTest tests[] = {
         TEST(test_new),
@@ -928,6 +1052,7 @@ int main(int argc, char **argv)
         TEST(test_turns_are_short),
         TEST(test_close_answers),
         TEST(test_killed),
+        TEST(test_recovery_windows),
         TEST(test_locked),
         TEST(test_clock_decides_nothing),
         TEST(test_reserve),
