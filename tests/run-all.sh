@@ -20,6 +20,8 @@ export CHAT_TEST_RESULTS=$TMPDIR/results CHAT_TEST_FAILURES=$TMPDIR/failures
 : >"$CHAT_TEST_RESULTS"
 : >"$CHAT_TEST_FAILURES"
 
+output=$TMPDIR/output # of the step that runs
+
 quiet_make() {
     make -s --no-print-directory -j "$(nproc)" "$@"
 }
@@ -34,40 +36,54 @@ step() {
     failed_before=$(total 2)
     echo
     echo "== $what"
-    if ! "$@" 2>&1 | tee "$TMPDIR/output" && [[ $(total 2) == "$failed_before" ]]; then
+    if ! "$@" 2>&1 | tee "$output" && [[ $(total 2) == "$failed_before" ]]; then
         echo "$what: failed"
         record 0 1 0 "$what"
-        tell_failure "$what" <"$TMPDIR/output"
+        tell_failure "$what" <"$output"
     fi
     echo "-- $((SECONDS - started)) s"
 }
 
-# Starts something beside the steps that follow: they mostly wait for disks and answers, and it takes
-# what time of the processors they leave. finish_meanwhile shows it and counts its results.
+# Starts a function of further steps beside those that follow: these mostly wait for disks and answers,
+# and it takes what time of the processors they leave. Its results are its own until finish_meanwhile
+# shows what it printed and counts them.
 meanwhile() {
-    local name=$1
-    shift
-    CHAT_TEST_RESULTS=$TMPDIR/$name.results setsid nice -n 19 "$@" \
-        >"$TMPDIR/$name.log" 2>&1 </dev/null &
+    local results=$CHAT_TEST_RESULTS
+    CHAT_TEST_RESULTS=$TMPDIR/meanwhile.results
+    : >"$CHAT_TEST_RESULTS"
+    set -m # a process group of its own, so that it can be ended with all that it has started
+    (
+        renice -n 19 "$BASHPID" >/dev/null
+        output=$TMPDIR/meanwhile.output
+        "$@"
+    ) >"$TMPDIR/meanwhile.log" 2>&1 </dev/null &
     background=$!
+    set +m
+    CHAT_TEST_RESULTS=$results
 }
 
 finish_meanwhile() {
-    local name=$1 status=0
+    local status=0
     wait "$background" || status=$?
     background=
-    cat "$TMPDIR/$name.log"
-    cat "$TMPDIR/$name.results" >>"$CHAT_TEST_RESULTS" 2>/dev/null
-    return "$status"
+    cat "$TMPDIR/meanwhile.log"
+    cat "$TMPDIR/meanwhile.results" >>"$CHAT_TEST_RESULTS"
+    if [[ $status != 0 ]]; then
+        record 0 1 0 "what ran meanwhile"
+        tail -n 20 "$TMPDIR/meanwhile.log" | tell_failure "what ran meanwhile ended early, with status $status"
+    fi
 }
 
-# It is a process group of its own, so that it can be ended with all that it has started.
 end_meanwhile() {
     [[ -z ${background:-} ]] || kill -- "-$background" 2>/dev/null
 }
 
 build() {
     quiet_make "$@" all unit-programs && record 1 0 0 "build $*"
+}
+
+build_programs() {
+    quiet_make "$@" all && record 1 0 0 "build $*"
 }
 
 # The threaded tests that are there, as words for "make unit TESTS=".
@@ -86,28 +102,37 @@ tell_why() {
 }
 
 sanitized=(CC=clang 'SANITIZE=address,undefined')
+
+# What computes and does not wait. The programs of clang's build without sanitizers are not run: it is
+# for its warnings, and its unit tests are those of the build with sanitizers.
+computing_steps() {
+    step "build with clang" build_programs CC=clang
+    step "unit tests with threads, thread sanitizer" \
+        quiet_make CC=gcc SANITIZE=thread unit TESTS="$(threaded_tests)"
+    step "lint" quiet_make CC=gcc lint
+    step "simulation" quiet_make CC=gcc simulation
+    step "simulation, address and undefined sanitizers" \
+        env CHAT_SIMULATION_STEPS=1000000 make -s --no-print-directory "${sanitized[@]}" simulation
+    step "simulation finds mutants" quiet_make CC=gcc simulation-mutants
+    # A first look here, longer in continuous integration.
+    step "fuzz targets" env FUZZ_SECONDS="${FUZZ_SECONDS:-$([[ -n ${CI:-} ]] && echo 50 || echo 5)}" \
+        make -s --no-print-directory -j "$(nproc)" fuzz
+}
+
 step "build with gcc" build CC=gcc
-step "build with clang" build CC=clang
 step "build with clang, address and undefined sanitizers" build "${sanitized[@]}"
+meanwhile computing_steps
 step "unit tests" quiet_make CC=gcc unit
 step "unit tests, address and undefined sanitizers" quiet_make "${sanitized[@]}" unit
-step "unit tests with threads, thread sanitizer" \
-    quiet_make CC=gcc SANITIZE=thread unit TESTS="$(threaded_tests)"
-step "simulation" quiet_make CC=gcc simulation
-step "simulation, address and undefined sanitizers" \
-    env CHAT_SIMULATION_STEPS=1000000 make -s --no-print-directory "${sanitized[@]}" simulation
-step "simulation finds mutants" quiet_make CC=gcc simulation-mutants
-# A first look here, a minute each in continuous integration.
-meanwhile fuzz env FUZZ_SECONDS="${FUZZ_SECONDS:-$([[ -n ${CI:-} ]] && echo 60 || echo 5)}" \
-    make -s --no-print-directory -j "$(nproc)" fuzz
 step "integration and interop tests" quiet_make CC=gcc integration
 step "integration and interop tests, address and undefined sanitizers" \
     quiet_make "${sanitized[@]}" integration
 step "browser tests" quiet_make CC=gcc browser
 step "fault tests" quiet_make CC=gcc faults FAULTS=short
-step "fuzz targets, since the integration tests" finish_meanwhile fuzz
-step "lint" quiet_make CC=gcc lint
 step "options in the README" quiet_make CC=gcc check-readme
+echo
+echo "== what ran meanwhile"
+finish_meanwhile
 
 echo
 echo "Summary after $SECONDS s:"

@@ -19,6 +19,11 @@ build() {
     make -s --no-print-directory -C "$TMPDIR/tree" CC="${CC:-gcc}" WERROR= CFLAGS='-O1 -w' $program
 }
 
+# Whether it hangs, the time of the processor tells: what else runs here may take nearly all of it.
+simulate() {
+    (ulimit -S -c 0 -t 20 && exec timeout 600 "$TMPDIR/tree/$program" --seed "$1" --steps "$STEPS")
+}
+
 fail() {
     local what=$1 why=$2
     cat "$TMPDIR/log"
@@ -39,13 +44,13 @@ mutant() {
         fail "$what" "does not build"
     else
         while
-            timeout 20 "$TMPDIR/tree/$program" --seed "$seed" --steps "$STEPS" >"$log" 2>&1 || status=$?
+            simulate "$seed" >"$log" 2>&1 || status=$?
             [[ $status == 0 && $seed -lt $SEEDS ]]
         do seed=$((seed + 1)); done
         if [[ $status == 0 ]]; then
             fail "$what" "not found in $SEEDS times $STEPS steps"
         else
-            [[ $status != 124 ]] || echo 'it hangs' >"$log"
+            [[ $status != 152 ]] || echo 'it hangs' >"$log"
             echo "mutant \"$what\": found with seed $seed: $(grep -v FAILED "$log" | head -n 1 | cut -c 1-160)"
             passed=$((passed + 1))
         fi
