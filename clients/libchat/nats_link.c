@@ -43,7 +43,7 @@
 #define EARLY_BYTES ((size_t)16 * 1024)
 /* A TLS handshake may take one to two of them. */
 #define HANDSHAKE_CHECK_MS 3000
-#define HANDSHAKE_END_MS 20
+#define HANDSHAKE_END_MS 1000
 
 /* What other threads have to say. */
 struct posted {
@@ -458,8 +458,9 @@ static void on_handshake_ended(uv_timer_t *timer)
     leave_or_wait(timer->data);
 }
 
-/* What is in a handshake ends at once when it is told to; OpenSSL must not have a thread left that
- * works when the process exits. */
+/* What is in a handshake ends at once when it is told to, and with the last address the attempt
+ * does: that is waited for, since OpenSSL must not have a thread left that works when the process
+ * exits. With another address, it is left there, a little later. */
 static void leave_or_wait(struct nats_link *link)
 {
     if (handshake_end(&link->handshake))
