@@ -30,7 +30,7 @@
 
 /* Taken from the socket in one turn of the loop, at most. A turn must not be long, for a History
  * that has just come by its own lane waits for the Sends of this one. */
-#define MAIN_READ_BYTES ((size_t)32 * 1024)
+#define MAIN_READ_BYTES ((size_t)8 * 1024)
 #define READS_READ_BYTES ((size_t)128 * 1024)
 /* Large enough that what comes by the other lane is beyond 99 of 100. */
 #define READ_WEIGHT 255

@@ -29,9 +29,9 @@
 #define HERE_SYNC_US_MAX 250
 
 /* A batch may have tens of thousands of commands. In one turn of the loop no more than so many are
- * applied and answered, a millisecond's work: pages that are asked for meanwhile do not wait for
- * all of them. */
-#define APPLIED_PER_TURN 256
+ * applied and answered, a few hundred microseconds' work: pages that are asked for meanwhile do not
+ * wait for all of them. */
+#define APPLIED_PER_TURN 64
 
 static uint64_t now_ns(const struct store *store)
 {
