@@ -448,7 +448,9 @@ static int keep_texts(const struct disk_chat *chat, struct database_lookup *look
     lookup->users_offset = texts->size + namespace_size;
     memcpy(bytes + lookup->namespace_offset, chat->row.namespace_name, namespace_size);
     memcpy(bytes + lookup->users_offset, chat->users, chat->users_size);
-    *texts = (struct database_texts){bytes, size, size};
+    texts->bytes = bytes;
+    texts->size = size;
+    texts->capacity = size;
     return 0;
 }
 
