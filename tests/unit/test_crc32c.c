@@ -57,6 +57,30 @@ static void test_model(void **unused)
     }
 }
 
+/* Three pieces of any sizes, each begun with something of its own. */
+static void test_together(void **unused)
+{
+    static const size_t sizes[] = {0, 1, 7, 8, 9, 20, 63, 64, 250, 255, 256, 257, 300, 600};
+    enum { COUNT = sizeof sizes / sizeof *sizes };
+    uint8_t bytes[CRC32C_TOGETHER * SIZE_MAX_TRIED];
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 89 + (i >> 5));
+    for (size_t i = 0; i < (size_t)COUNT * COUNT * COUNT; i++) {
+        const size_t chosen[] = {sizes[i % COUNT], sizes[i / COUNT % COUNT],
+                                 sizes[i / COUNT / COUNT]};
+        const uint8_t *data[] = {bytes, bytes + SIZE_MAX_TRIED + 1, bytes + 2 * SIZE_MAX_TRIED - 3};
+        uint32_t crcs[] = {0, 7, 0xfffffffeu};
+        uint32_t expected[CRC32C_TOGETHER];
+
+        for (size_t k = 0; k < CRC32C_TOGETHER; k++)
+            expected[k] = crc32c(crcs[k], data[k], chosen[k]);
+        crc32c_together(crcs, data, chosen);
+        assert_memory_equal(crcs, expected, sizeof crcs);
+    }
+}
+
 #ifdef __x86_64__
 #include <cpuid.h>
 #include <immintrin.h>
@@ -131,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_together),
         cmocka_unit_test(test_vectors_are_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
