@@ -87,4 +87,9 @@ int codec_encode_history(const struct codec_record *records, size_t count, uint6
                          bool more, bool keep_newest, size_t max_bytes, enum codec_format format,
                          struct arena *arena, const uint8_t **bytes, size_t *size);
 
+/* A HistoryResponse in protobuf whose messages are there already: writes what comes behind them to
+ * `end`, CODEC_HISTORY_END_BYTES at most, and returns how many bytes that were. */
+#define CODEC_HISTORY_END_BYTES 13
+size_t codec_end_history(uint8_t *end, uint64_t head_seq, bool more);
+
 #endif

@@ -92,6 +92,17 @@ static struct page choose_records(const struct codec_record *records, size_t cou
     return page;
 }
 
+size_t codec_end_history(uint8_t *end, uint64_t head_seq, bool more)
+{
+    uint8_t *out = end;
+
+    if (head_seq != 0)
+        out = wire_put_varint(wire_put_tag(out, 2, WIRE_VARINT), head_seq);
+    if (more)
+        out = put_true(out, 3);
+    return (size_t)(out - end);
+}
+
 static int encode_protobuf_history(const struct codec_record *records, size_t count,
                                    uint64_t head_seq, bool more, bool keep_newest, size_t max_bytes,
                                    struct arena *arena, const uint8_t **bytes, size_t *size)
@@ -106,10 +117,7 @@ static int encode_protobuf_history(const struct codec_record *records, size_t co
     uint8_t *out = reply;
     for (size_t i = page.first; i < page.first + page.count; i++)
         out = wire_put_bytes(out, 1, records[i].data, records[i].size);
-    if (head_seq != 0)
-        out = wire_put_varint(wire_put_tag(out, 2, WIRE_VARINT), head_seq);
-    if (page.more)
-        out = put_true(out, 3);
+    out += codec_end_history(out, head_seq, page.more);
     *bytes = reply;
     *size = (size_t)(out - reply);
     return 0;

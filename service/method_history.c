@@ -1,65 +1,84 @@
 /*
- * chat.History: one page of a chat. The store finds it within a budget, the codec puts it together
- * from the stored bytes, and cuts it once more where JSON needs more room than that.
+ * chat.History: one page of a chat. The store finds it within a budget and lays it down as it goes
+ * out in protobuf, where head_seq and more follow it. For JSON, and in case that the broker takes
+ * less than it did when the page was asked for, the codec puts it together and cuts it.
  */
 #include "service/method.h"
 
 #include "proto/codec.h"
-#include "proto/wire.h"
 #include <inttypes.h>
 #include <string.h>
 
 /* What a HistoryResponse holds beside its messages: head_seq and more. A message's own tag and
  * length are in the store's reckoning. */
 #define PAGE_FRAME_BYTES 32
-#define MESSAGE_SEQ_FIELD 8
 
-_Static_assert(sizeof(struct codec_record) == sizeof(struct store_record) &&
-                   offsetof(struct codec_record, size) == offsetof(struct store_record, size),
-               "a page of the store is a page for the codec");
-
-static uint64_t seq_of(const struct store_record *record)
-{
-    const char *problem;
-    struct wire_reader reader;
-    struct wire_field field;
-
-    wire_reader_init(&reader, record->data, record->size);
-    while (wire_next(&reader, &field, &problem) == 1) {
-        if (field.number == MESSAGE_SEQ_FIELD && field.type == WIRE_VARINT)
-            return field.value;
-    }
-    return 0;
-}
+_Static_assert(CODEC_HISTORY_END_BYTES <= MESSAGE_PAGE_SPARE_BYTES &&
+                   CODEC_HISTORY_END_BYTES <= PAGE_FRAME_BYTES,
+               "a page that the store made has room for what follows the messages");
 
 static void refuse_too_large(struct request *request, const struct store_history *call, size_t max)
 {
-    size_t index = call->keep_newest && call->count > 0 ? call->count - 1 : 0;
+    const struct message_page *page = call->page;
+    uint64_t seq = call->keep_newest ? page->first_seq + page->count - 1 : page->first_seq;
     struct chat_error error;
 
     chat_error_set(&error, CHAT_TOO_LARGE,
-                   "message %" PRIu64 " alone is more than the %zu bytes a reply can have",
-                   call->count > 0 ? seq_of(&call->records[index]) : 0, max);
+                   "message %" PRIu64 " alone is more than the %zu bytes a reply can have", seq,
+                   max);
     request_refuse(request, &error);
 }
 
-static void answer(struct request *request, const struct store_history *call)
+static int encode(struct request *request, const struct store_history *call, size_t max,
+                  const uint8_t **bytes, size_t *size)
 {
-    enum codec_format format = request->reply.format;
-    size_t max = lane_reply_bytes_max(request->reply.lane, format);
+    const struct message_page *page = call->page;
+    struct arena *arena = &request->service->reply_arena;
+    struct codec_record *records = arena_alloc(arena, (page->count + 1) * sizeof *records);
+    struct message_view message = {0};
+
+    if (records == NULL)
+        return -1;
+    for (size_t i = 0; message_page_next(page, &message); i++)
+        records[i] = (struct codec_record){message.bytes, message.size};
+    return codec_encode_history(records, page->count, call->head_seq, call->more, call->keep_newest,
+                                max, request->reply.format, arena, bytes, size);
+}
+
+static void answer_encoded(struct request *request, const struct store_history *call, size_t max)
+{
     const uint8_t *bytes;
     size_t size;
-    int result;
+    int result = encode(request, call, max, &bytes, &size);
 
-    result = codec_encode_history((const struct codec_record *)(const void *)call->records,
-                                  call->count, call->head_seq, call->more, call->keep_newest, max,
-                                  format, &request->service->reply_arena, &bytes, &size);
     if (result == 0)
         request_answer(request, bytes, size);
     else if (result == -2)
         refuse_too_large(request, call, max);
     else
         method_refuse_encoding(request);
+}
+
+static void answer(struct request *request, const struct store_history *call)
+{
+    enum codec_format format = request->reply.format;
+    size_t max = lane_reply_bytes_max(request->reply.lane, format);
+    struct message_page *page = call->page;
+    size_t size = page->end - page->begin;
+    uint8_t end[CODEC_HISTORY_END_BYTES];
+    size_t end_size = codec_end_history(end, call->head_seq, call->more);
+
+    if (format != CODEC_PROTOBUF || size + end_size > max) {
+        answer_encoded(request, call, max);
+        return;
+    }
+    /* An empty page may have no memory. */
+    if (page->count == 0) {
+        request_answer(request, end, end_size);
+        return;
+    }
+    memcpy(page->bytes + page->end, end, end_size);
+    request_answer(request, page->bytes + page->begin, size + end_size);
 }
 
 static void done(struct store_history *call)

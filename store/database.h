@@ -11,6 +11,7 @@
 #define STORE_DATABASE_H
 
 #include "base/uuid.h"
+#include "store/message_page.h"
 #include "store/status.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -150,31 +151,22 @@ int database_find_users(struct database_snapshot *snapshot, const char *namespac
 int database_find_client(struct database_snapshot *snapshot, uint64_t chat_number,
                          const uint8_t digest[DATABASE_DIGEST_BYTES], uint64_t *seq);
 
-/* A growing buffer of messages. Zero-initialise. */
-struct database_page {
-    uint8_t *bytes; /* the messages, one behind the other, without CRCs */
-    size_t size;
-    size_t capacity;
-    struct database_entry {
-        uint64_t seq;
-        size_t offset;
-        size_t size;
-    } * entries; /* in ascending seq if read forwards, else descending */
-    size_t count;
-    size_t entries_capacity;
-};
-
 /*
- * Appends messages of [from_seq, before_seq) to `page`: the first ones, or with `backwards` the
- * last ones (in descending order), until the page holds `limit` entries or the next would take it
- * beyond `budget_bytes` (each message counts as its size + 8; the first always goes in). Every seq
- * of the range up to the settled head must be there: a hole is STORE_CORRUPT. Returns 0,
- * STORE_CORRUPT, STORE_IO, STORE_NO_MEMORY; on failure the page holds what had been read before.
+ * Adds messages of [from_seq, before_seq) to `page`, in which those next to them may be already:
+ * the first ones, or with `backwards` the last ones, until the page holds `limit` messages or the
+ * next would take it beyond `budget_bytes` (message_page_fits). Every seq of the range up to the
+ * settled head must be there: a hole is STORE_CORRUPT. Returns 0, STORE_CORRUPT, STORE_IO,
+ * STORE_NO_MEMORY; on failure the page holds what had been read before.
  */
 int database_read_log(struct database_snapshot *snapshot, const struct uuid *chat_id,
                       uint64_t chat_number, uint64_t from_seq, uint64_t before_seq, size_t limit,
-                      size_t budget_bytes, bool backwards, struct database_page *page);
-void database_page_free(struct database_page *page);
+                      size_t budget_bytes, bool backwards, struct message_page *page);
+/* The same for a range of which the caller knows that all of it is settled: the settled head is not
+ * looked up, and every seq of the range must be there. */
+int database_read_settled(struct database_snapshot *snapshot, const struct uuid *chat_id,
+                          uint64_t chat_number, uint64_t from_seq, uint64_t before_seq,
+                          size_t limit, size_t budget_bytes, bool backwards,
+                          struct message_page *page);
 
 /* --- settling: one thread --- */
 

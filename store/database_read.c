@@ -2,7 +2,8 @@
  * Reading through a snapshot.
  *
  * A range of a log is read chunk by chunk: the cursor goes to the chunk that holds the first seq
- * wanted, and each message whose CRC is right is copied into the page. Every step from chunk to
+ * wanted, what the page wants of the chunk is chosen by the sizes alone, and those messages whose
+ * CRCs are right, up to the first that is wrong, are laid down in the page. Every step from chunk to
  * chunk, and the settled head at the end, must go on with the next seq; where it does not, messages
  * are lost, and reading fails there with STORE_CORRUPT. What had been read before stays in the
  * page.
@@ -14,8 +15,6 @@
 
 #define WRONG_CRC "the CRC or the size is wrong"
 #define CACHE_LINE_BYTES 64
-/* What a page's messages take, by and large: room for them is made at once. */
-#define MESSAGE_BYTES_USUAL 320
 
 /* --- single rows --- */
 
@@ -223,67 +222,6 @@ static bool chunk_holds(const struct database_chunk *chunk, uint64_t seq)
     return seq >= chunk->first_seq && seq - chunk->first_seq < chunk->count;
 }
 
-/* --- pages --- */
-
-static bool grow(void **array, size_t *capacity, size_t needed, size_t item_bytes)
-{
-    size_t wanted = *capacity < 64 ? 64 : *capacity;
-    void *grown;
-
-    if (needed <= *capacity)
-        return true;
-    while (wanted < needed)
-        wanted *= 2;
-    grown = realloc(*array, wanted * item_bytes);
-    if (grown == NULL)
-        return false;
-    *array = grown;
-    *capacity = wanted;
-    return true;
-}
-
-/* Room for `count` messages as they usually are; more is made when it is needed. */
-static bool reserve(struct database_page *page, size_t count, size_t budget_bytes)
-{
-    size_t bytes = count * MESSAGE_BYTES_USUAL;
-    void *to = page->bytes;
-    void *entries = page->entries;
-    bool grown =
-        grow(&to, &page->capacity, page->size + (bytes < budget_bytes ? bytes : budget_bytes), 1);
-
-    page->bytes = to;
-    grown = grown &&
-            grow(&entries, &page->entries_capacity, page->count + count, sizeof *page->entries);
-    page->entries = entries;
-    return grown;
-}
-
-static int append(struct database_page *page, uint64_t seq, const uint8_t *bytes, uint32_t size)
-{
-    void *to = page->bytes;
-    void *entries = page->entries;
-    bool grown = grow(&to, &page->capacity, page->size + size, 1);
-
-    page->bytes = to;
-    grown =
-        grown && grow(&entries, &page->entries_capacity, page->count + 1, sizeof *page->entries);
-    page->entries = entries;
-    if (!grown)
-        return STORE_NO_MEMORY;
-    if (size > 0)
-        memcpy(page->bytes + page->size, bytes, size);
-    page->entries[page->count++] = (struct database_entry){seq, page->size, size};
-    page->size += size;
-    return 0;
-}
-
-void database_page_free(struct database_page *page)
-{
-    free(page->bytes);
-    free(page->entries);
-    memset(page, 0, sizeof *page);
-}
-
 /* --- ranges --- */
 
 struct reading {
@@ -292,7 +230,7 @@ struct reading {
     uint64_t chat_number;
     size_t limit;
     size_t budget_bytes;
-    struct database_page *page;
+    struct message_page *page;
     struct database_chunk chunk;
     bool done; /* the page is full */
 };
@@ -304,33 +242,79 @@ static int lost(const struct reading *reading, uint64_t seq)
                                                            : "the message is missing");
 }
 
-static bool fits(const struct reading *reading, uint32_t size)
+/* What `count` messages from index `at` on in reading order take, in the chunk. */
+static size_t bytes_of(const struct database_chunk *chunk, size_t at, size_t count, bool backwards)
 {
-    const struct database_page *page = reading->page;
-    size_t used = page->size + page->count * 8;
+    size_t low = backwards ? at + 1 - count : at;
 
-    if (page->count == 0)
-        return true;
-    return used <= reading->budget_bytes && (size_t)size + 8 <= reading->budget_bytes - used;
+    return chunk->offsets[low + count] - chunk->offsets[low];
 }
 
-static int take(struct reading *reading, uint64_t seq)
+/* How many messages of the chunk, from index `at` on in reading order, go into the page. */
+static size_t choose(struct reading *reading, size_t at, size_t last_index, bool backwards)
 {
-    const uint8_t *bytes = NULL;
-    uint32_t size = 0;
-    int rc;
+    const struct database_chunk *chunk = &reading->chunk;
+    const struct message_page *page = reading->page;
+    size_t most = (backwards ? at - last_index : last_index - at) + 1;
+    size_t size = page->size;
+    size_t count;
 
-    if (!database_decode_message(&reading->chunk, (size_t)(seq - reading->chunk.first_seq), &bytes,
-                                 &size))
-        return database_damaged_message(reading->chat_id, reading->chat_number, seq,
-                                        "the CRC is wrong");
-    if (!fits(reading, size)) {
-        reading->done = true;
-        return 0;
+    if (most > reading->limit - page->count)
+        most = reading->limit - page->count;
+    for (count = 0; count < most; count++) {
+        size_t index = backwards ? at - count : at + count;
+        size_t next = database_chunk_message_size(chunk, index);
+        if (!message_page_budget(size, page->count + count, next, reading->budget_bytes))
+            break;
+        size += next;
     }
-    rc = append(reading->page, seq, bytes, size);
-    reading->done = reading->page->count >= reading->limit;
-    return rc;
+    reading->done = count < most || page->count + count == reading->limit;
+    return count;
+}
+
+/* Of `count` messages from index `at` on in reading order, those before the first with a wrong CRC.
+ */
+static size_t check(const struct database_chunk *chunk, size_t at, size_t count, bool backwards)
+{
+    size_t low = backwards ? at + 1 - count : at;
+    size_t right = database_check_messages(chunk, low, count);
+    const uint8_t *bytes;
+    uint32_t size;
+
+    if (right == count || !backwards)
+        return right;
+    for (right = 0; right < count; right++)
+        if (!database_decode_message(chunk, at - right, &bytes, &size))
+            break;
+    return right;
+}
+
+/* Takes what the page wants of the chunk from `seq` on, up to `last` at most. */
+static int take(struct reading *reading, uint64_t *seq, uint64_t last, bool backwards)
+{
+    const struct database_chunk *chunk = &reading->chunk;
+    size_t at = (size_t)(*seq - chunk->first_seq);
+    size_t end = backwards ? 0 : chunk->count - 1;
+    size_t wanted;
+    size_t right;
+
+    if (chunk_holds(chunk, last))
+        end = (size_t)(last - chunk->first_seq);
+    wanted = choose(reading, at, end, backwards);
+    right = check(chunk, at, wanted, backwards);
+    if (!message_page_reserve(reading->page, right, bytes_of(chunk, at, right, backwards),
+                              backwards))
+        return STORE_NO_MEMORY;
+    for (size_t i = 0; i < right; i++) {
+        size_t index = backwards ? at - i : at + i;
+        message_page_put(reading->page, chunk->first_seq + index,
+                         database_chunk_message(chunk, index),
+                         database_chunk_message_size(chunk, index), backwards);
+    }
+    *seq = backwards ? *seq - right : *seq + right;
+    return right == wanted ? 0
+                           : database_damaged_message(reading->chat_id, reading->chat_number, *seq,
+                                                      "the CRC is wrong");
 }
 
 /* Puts reading->chunk on the one that holds `seq`. */
@@ -369,54 +353,33 @@ static int step(struct reading *reading, MDB_cursor_op direction, uint64_t seq)
     return 0;
 }
 
-static int read_forwards(struct reading *reading, uint64_t first, uint64_t last)
+/* Reads from `seq` to `last`, which is not before it in reading order. */
+static int read_range(struct reading *reading, uint64_t seq, uint64_t last, bool backwards)
 {
-    uint64_t seq = first;
     int rc = seek(reading, seq);
 
     while (rc == 0) {
-        rc = take(reading, seq);
-        if (rc != 0 || reading->done || seq == last)
+        uint64_t behind = backwards ? last - 1 : last + 1;
+        rc = take(reading, &seq, last, backwards);
+        if (rc != 0 || reading->done || seq == behind)
             break;
-        seq++;
-        if (!chunk_holds(&reading->chunk, seq))
-            rc = step(reading, MDB_NEXT, seq);
+        rc = step(reading, backwards ? MDB_PREV : MDB_NEXT, seq);
     }
     return rc;
 }
 
-static int read_backwards(struct reading *reading, uint64_t first, uint64_t last)
+int database_read_settled(struct database_snapshot *snapshot, const struct uuid *chat_id,
+                          uint64_t chat_number, uint64_t from_seq, uint64_t before_seq,
+                          size_t limit, size_t budget_bytes, bool backwards,
+                          struct message_page *page)
 {
-    uint64_t seq = last;
-    int rc = seek(reading, seq);
-
-    while (rc == 0) {
-        rc = take(reading, seq);
-        if (rc != 0 || reading->done || seq == first)
-            break;
-        seq--;
-        if (!chunk_holds(&reading->chunk, seq))
-            rc = step(reading, MDB_PREV, seq);
-    }
-    return rc;
-}
-
-int database_read_log(struct database_snapshot *snapshot, const struct uuid *chat_id,
-                      uint64_t chat_number, uint64_t from_seq, uint64_t before_seq, size_t limit,
-                      size_t budget_bytes, bool backwards, struct database_page *page)
-{
-    struct reading reading = {0};
+    struct reading reading;
     uint64_t first = from_seq > 0 ? from_seq : 1;
     uint64_t last = before_seq > 0 ? before_seq - 1 : 0;
-    uint64_t head_seq;
-    int rc = database_read_head(snapshot->txn, snapshot->database, chat_number, &head_seq);
 
-    if (rc != 0)
-        return rc == STORE_NOT_FOUND ? 0 : rc;
-    if (last > head_seq)
-        last = head_seq;
     if (first > last || page->count >= limit)
         return 0;
+    /* Not with an initializer: the chunk is large, and seek fills it. */
     reading.logs = snapshot->logs;
     reading.chat_id = chat_id;
     reading.chat_number = chat_number;
@@ -424,7 +387,21 @@ int database_read_log(struct database_snapshot *snapshot, const struct uuid *cha
     reading.budget_bytes = budget_bytes;
     reading.page = page;
     reading.done = false;
-    if (!reserve(page, last - first + 1 < limit ? (size_t)(last - first + 1) : limit, budget_bytes))
-        return STORE_NO_MEMORY;
-    return backwards ? read_backwards(&reading, first, last) : read_forwards(&reading, first, last);
+    return backwards ? read_range(&reading, last, first, true)
+                     : read_range(&reading, first, last, false);
+}
+
+int database_read_log(struct database_snapshot *snapshot, const struct uuid *chat_id,
+                      uint64_t chat_number, uint64_t from_seq, uint64_t before_seq, size_t limit,
+                      size_t budget_bytes, bool backwards, struct message_page *page)
+{
+    uint64_t head_seq;
+    int rc = database_read_head(snapshot->txn, snapshot->database, chat_number, &head_seq);
+
+    if (rc != 0)
+        return rc == STORE_NOT_FOUND ? 0 : rc;
+    if (before_seq > head_seq + 1)
+        before_seq = head_seq + 1;
+    return database_read_settled(snapshot, chat_id, chat_number, from_seq, before_seq, limit,
+                                 budget_bytes, backwards, page);
 }

@@ -252,12 +252,21 @@ size_t database_message_bytes(uint32_t size)
     return DATABASE_MESSAGE_HEADER_BYTES + (size_t)size;
 }
 
-static uint32_t message_crc(uint64_t chat_number, uint64_t seq, const uint8_t *bytes, uint32_t size)
-{
-    uint8_t head[DATABASE_LOG_KEY_BYTES + 4];
+/* What a message's CRC covers before its bytes. */
+#define MESSAGE_HEAD_BYTES (DATABASE_LOG_KEY_BYTES + 4)
 
+static void put_message_head(uint8_t head[MESSAGE_HEAD_BYTES], uint64_t chat_number, uint64_t seq,
+                             uint32_t size)
+{
     database_log_key(head, chat_number, seq);
     store_u32(head + DATABASE_LOG_KEY_BYTES, size);
+}
+
+static uint32_t message_crc(uint64_t chat_number, uint64_t seq, const uint8_t *bytes, uint32_t size)
+{
+    uint8_t head[MESSAGE_HEAD_BYTES];
+
+    put_message_head(head, chat_number, seq, size);
     return crc32c(crc32c(0, head, sizeof head), bytes, size);
 }
 
@@ -289,6 +298,7 @@ bool database_open_chunk(const struct database_row *row, struct database_chunk *
         chunk->offsets[chunk->count++] = (uint32_t)offset;
         offset += database_message_bytes(size);
     }
+    chunk->offsets[chunk->count] = (uint32_t)offset;
     chunk->damaged = offset != row->size || chunk->count == 0;
     return true;
 }
@@ -305,6 +315,45 @@ bool database_decode_message(const struct database_chunk *chunk, size_t index,
     *bytes = row + DATABASE_MESSAGE_HEADER_BYTES;
     *size = row_size;
     return true;
+}
+
+/* CRC32C_TOGETHER messages from `index` on. */
+static bool check_together(const struct database_chunk *chunk, size_t index)
+{
+    uint8_t heads[CRC32C_TOGETHER][MESSAGE_HEAD_BYTES];
+    const uint8_t *data[CRC32C_TOGETHER];
+    size_t sizes[CRC32C_TOGETHER];
+    uint32_t crcs[CRC32C_TOGETHER] = {0};
+    bool right = true;
+
+    for (size_t i = 0; i < CRC32C_TOGETHER; i++) {
+        put_message_head(heads[i], chunk->chat_number, chunk->first_seq + index + i,
+                         (uint32_t)database_chunk_message_size(chunk, index + i));
+        data[i] = heads[i];
+        sizes[i] = MESSAGE_HEAD_BYTES;
+    }
+    crc32c_together(crcs, data, sizes);
+    for (size_t i = 0; i < CRC32C_TOGETHER; i++) {
+        data[i] = database_chunk_message(chunk, index + i);
+        sizes[i] = database_chunk_message_size(chunk, index + i);
+    }
+    crc32c_together(crcs, data, sizes);
+    for (size_t i = 0; i < CRC32C_TOGETHER; i++)
+        right = right && crcs[i] == load_u32(chunk->bytes + chunk->offsets[index + i] + 4);
+    return right;
+}
+
+size_t database_check_messages(const struct database_chunk *chunk, size_t index, size_t count)
+{
+    const uint8_t *bytes;
+    uint32_t size;
+    size_t checked = 0;
+
+    while (count - checked >= CRC32C_TOGETHER && check_together(chunk, index + checked))
+        checked += CRC32C_TOGETHER;
+    while (checked < count && database_decode_message(chunk, index + checked, &bytes, &size))
+        checked++;
+    return checked;
 }
 
 size_t database_encode_bucket(uint8_t row[DATABASE_ROW_BYTES_MAX], const uint8_t *key,

@@ -90,7 +90,7 @@ struct database_chunk {
     size_t size;
     size_t count; /* of the messages whose place is known */
     bool damaged; /* behind those come bytes that are no message */
-    uint32_t offsets[DATABASE_CHUNK_MESSAGES_MAX];
+    uint32_t offsets[DATABASE_CHUNK_MESSAGES_MAX + 1]; /* and where the last of these ends */
 };
 
 /* What a message takes in a chunk. */
@@ -103,6 +103,20 @@ bool database_open_chunk(const struct database_row *row, struct database_chunk *
 /* The message `index` < count. False if its CRC is wrong. */
 bool database_decode_message(const struct database_chunk *chunk, size_t index,
                              const uint8_t **bytes, uint32_t *size);
+/* How many of the `count` messages from `index` on have the right CRC, up to the first that has
+ * not. */
+size_t database_check_messages(const struct database_chunk *chunk, size_t index, size_t count);
+/* The message `index`, whatever its CRC is. */
+static inline const uint8_t *database_chunk_message(const struct database_chunk *chunk,
+                                                    size_t index)
+{
+    return chunk->bytes + chunk->offsets[index] + DATABASE_MESSAGE_HEADER_BYTES;
+}
+
+static inline size_t database_chunk_message_size(const struct database_chunk *chunk, size_t index)
+{
+    return chunk->offsets[index + 1] - chunk->offsets[index] - DATABASE_MESSAGE_HEADER_BYTES;
+}
 
 /* --- buckets: rows of `clients` --- */
 

@@ -281,30 +281,29 @@ static int compare_users(const struct importing *importing, struct database_snap
 }
 
 /* Compares a page of stored messages with the items from `index` on, of which there are enough. */
-static int compare_page(const struct importing *importing, const struct database_page *page,
+static int compare_page(const struct importing *importing, const struct message_page *page,
                         const struct item *items)
 {
-    for (size_t i = 0; i < page->count; i++) {
-        const struct database_entry *entry = &page->entries[i];
-        if (entry->size != items[i].message.size ||
-            memcmp(page->bytes + entry->offset, items[i].message.bytes, entry->size) != 0)
-            return fail_line(importing, STORE_CORRUPT, items[i].line,
+    struct message_view message = {0};
+
+    for (const struct item *item = items; message_page_next(page, &message); item++)
+        if (message.size != item->message.size ||
+            memcmp(message.bytes, item->message.bytes, message.size) != 0)
+            return fail_line(importing, STORE_CORRUPT, item->line,
                              "the store has another message as seq %" PRIu64 " of this chat",
-                             entry->seq);
-    }
+                             message.seq);
     return 0;
 }
 
 static int compare_messages(const struct importing *importing, struct database_snapshot *snapshot,
                             const struct incoming *chat)
 {
-    struct database_page page = {0};
+    struct message_page page = {0};
     size_t done = 0;
     int rc = 0;
 
     while (rc == 0 && done < chat->skip) {
-        page.size = 0;
-        page.count = 0;
+        message_page_clear(&page);
         rc = database_read_log(snapshot, &chat->id, chat->number, chat->items[done].message.seq,
                                chat->items[chat->skip - 1].message.seq + 1, PAGE_MESSAGES,
                                PAGE_BYTES, false, &page);
@@ -312,7 +311,7 @@ static int compare_messages(const struct importing *importing, struct database_s
                      : compare_page(importing, &page, chat->items + done);
         done += page.count;
     }
-    database_page_free(&page);
+    message_page_free(&page);
     return rc;
 }
 

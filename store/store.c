@@ -88,6 +88,7 @@ static void free_all(struct store *store)
 {
     store_write_free(store);
     store_settle_free(store);
+    store_history_free(store);
     state_free(&store->state);
     table_free(&store->loads);
     journal_close(store->journal);

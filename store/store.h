@@ -19,6 +19,7 @@
 
 #include "base/uuid.h"
 #include "store/database.h"
+#include "store/message_page.h"
 #include "store/status.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -128,21 +129,15 @@ struct store_history_input {
     uint64_t from_seq;   /* 0: unset */
     uint64_t before_seq; /* 0: unset; else >= from_seq */
     uint32_t limit;      /* 1 to 1000 */
-    size_t budget_bytes; /* of the page: each message counts as its size + 8; one always fits */
+    size_t budget_bytes; /* of the page: message_page_fits */
     const char *acting_user;
-};
-
-struct store_record {
-    const uint8_t *data;
-    size_t size;
 };
 
 struct store_history {
     void *data;
     void (*done)(struct store_history *request);
-    int status; /* STORE_OK, NO_CHAT, NOT_A_MEMBER, CORRUPT, NO_MEMORY, OVERLOADED */
-    const struct store_record *records; /* wire form of Message, ascending seq */
-    size_t count;
+    int status;                /* STORE_OK, NO_CHAT, NOT_A_MEMBER, CORRUPT, NO_MEMORY, OVERLOADED */
+    struct message_page *page; /* what can be written to is the caller's to write to */
     uint64_t head_seq;
     bool more;
     bool keep_newest; /* the page is the end of its range: cut it from the front, if at all */

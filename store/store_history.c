@@ -13,15 +13,17 @@
  * large, and thousands may wait.)
  *
  * A page that is the end of its range (`backwards`) is filled from the end, the others from the
- * beginning.
+ * beginning, and the messages are laid down as they go out: each is copied once on its way to the
+ * reply. Only what a page that is read forwards has of the tail behind what it has of the database
+ * is copied twice, since it is there first.
  */
 #include "store/store_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What a message takes of the budget beside its bytes: a tag and a length in the reply. */
-#define RECORD_OVERHEAD 8
+/* What a page's messages take, by and large: room for them is made at once. */
+#define MESSAGE_BYTES_USUAL 320
 
 struct store_read {
     struct reader_item item; /* first */
@@ -37,13 +39,36 @@ struct store_read {
     uint64_t tail_seq; /* where the database's part ends */
     bool backwards;
     int status;
-    uint8_t *tail_bytes;               /* copies from the tail, in the order of tail_records */
-    struct store_record *tail_records; /* in reading order */
-    size_t tail_count;
-    size_t tail_size; /* with overheads */
-    struct database_page page;
-    struct store_record *records; /* the reply's */
+    struct message_page page; /* the reply's */
+    struct message_page tail; /* copies from the tail that are to follow it */
 };
+
+/* ---- Memory for pages ---- */
+
+/* Pages come and go, from one thread to another: the same memory is used again and again. */
+static void take_page(struct store *store, struct message_page *page)
+{
+    if (store->pages_kept > 0)
+        *page = store->pages[--store->pages_kept];
+    message_page_clear(page);
+}
+
+static void keep_page(struct store *store, struct message_page *page)
+{
+    if (page->capacity > 0 && page->capacity <= STORE_PAGE_KEPT_BYTES_MAX &&
+        store->pages_kept < STORE_PAGES_KEPT)
+        store->pages[store->pages_kept++] = *page;
+    else
+        message_page_free(page);
+}
+
+void store_history_free(struct store *store)
+{
+    while (store->pages_kept > 0)
+        message_page_free(&store->pages[--store->pages_kept]);
+}
+
+/* ---- Ending ---- */
 
 static void read_free(struct store_read *read)
 {
@@ -52,10 +77,8 @@ static void read_free(struct store_read *read)
     if (read->chat != NULL)
         state_unpin(&store->state, read->chat);
     free(read->acting_user);
-    free(read->tail_bytes);
-    free(read->tail_records);
-    free(read->records);
-    database_page_free(&read->page);
+    keep_page(store, &read->page);
+    keep_page(store, &read->tail);
     free(read);
     store_read_end(store);
 }
@@ -65,10 +88,19 @@ static void finish(struct store_read *read, int status)
     struct store_history *request = read->request;
 
     request->status = status;
+    request->page = &read->page;
     request->read = NULL;
     request->done(request);
     read_free(read);
 }
+
+static void answer(struct store_read *read)
+{
+    read->request->more = read->high - read->low > read->page.count;
+    finish(read, STORE_OK);
+}
+
+/* ---- Ranges ---- */
 
 /* Seqs of the range that is asked for, as far as there are messages. */
 static void range_resolve(struct store_read *read)
@@ -86,144 +118,133 @@ static void range_resolve(struct store_read *read)
     read->request->keep_newest = read->backwards;
 }
 
-/* Puts the `count` records of read->records into ascending order and answers. */
-static void answer(struct store_read *read, size_t count)
+static uint64_t tail_low(const struct store_read *read)
 {
-    struct store_history *request = read->request;
-
-    if (read->backwards) {
-        for (size_t i = 0; i < count / 2; i++) {
-            struct store_record record = read->records[i];
-            read->records[i] = read->records[count - 1 - i];
-            read->records[count - 1 - i] = record;
-        }
-    }
-    request->records = read->records;
-    request->count = count;
-    request->more = read->high - read->low > count;
-    finish(read, STORE_OK);
+    return read->low > read->tail_seq ? read->low : read->tail_seq;
 }
 
-/*
- * The records of the tail's part in reading order, as far as limit and budget go: pointers into
- * the tail. Returns how many; `*size` is what they take of the budget.
- */
-static size_t tail_gather(const struct store_read *read, struct store_record *records, size_t *size)
+static uint64_t stored_high(const struct store_read *read)
 {
-    uint64_t low = read->low > read->tail_seq ? read->low : read->tail_seq;
-    size_t count = 0;
-
-    *size = 0;
-    while (low + count < read->high && count < read->input.limit) {
-        uint64_t seq = read->backwards ? read->high - 1 - count : low + count;
-        const struct message *message = state_message(read->chat, seq);
-        size_t cost = message->size + RECORD_OVERHEAD;
-        if (count > 0 && *size + cost > read->input.budget_bytes)
-            break;
-        records[count] = (struct store_record){message->bytes, message->size};
-        *size += cost;
-        count++;
-    }
-    return count;
+    return read->high < read->tail_seq ? read->high : read->tail_seq;
 }
 
-/* Copies the gathered records, so that they outlive their place in the tail. */
-static int tail_copy(struct store_read *read)
-{
-    uint8_t *next = malloc(read->tail_size + 1);
+/* ---- The tail's part ---- */
 
-    if (next == NULL)
-        return STORE_NO_MEMORY;
-    read->tail_bytes = next;
-    for (size_t i = 0; i < read->tail_count; i++) {
-        struct store_record *record = &read->tail_records[i];
-        memcpy(next, record->data, record->size);
-        record->data = next;
-        next += record->size;
+/* Message `index` in reading order, if the range has it. */
+static const struct message *tail_message(const struct store_read *read, size_t index,
+                                          uint64_t *seq)
+{
+    uint64_t low = tail_low(read);
+
+    if (low + index >= read->high)
+        return NULL;
+    *seq = read->backwards ? read->high - 1 - index : low + index;
+    return state_message(read->chat, *seq);
+}
+
+/* How many of the tail's messages an empty page takes, as far as limit and budget go. */
+static size_t tail_count(const struct store_read *read)
+{
+    struct message_page sum = {0};
+    const struct message *message;
+    uint64_t seq;
+
+    while (sum.count < read->input.limit &&
+           (message = tail_message(read, sum.count, &seq)) != NULL &&
+           message_page_fits(&sum, message->size, read->input.budget_bytes)) {
+        sum.size += message->size;
+        sum.count++;
+    }
+    return sum.count;
+}
+
+/* Copies them, so that they outlive their place in the tail. */
+static int tail_copy(const struct store_read *read, struct message_page *page)
+{
+    const struct message *message;
+    uint64_t seq;
+
+    while (page->count < read->input.limit &&
+           (message = tail_message(read, page->count, &seq)) != NULL &&
+           message_page_fits(page, message->size, read->input.budget_bytes)) {
+        if (!message_page_add(page, seq, message->bytes, message->size, read->backwards))
+            return STORE_NO_MEMORY;
     }
     return 0;
 }
 
-/* Pool thread: the database's part. */
+/* Whether the tail alone has all that the page can hold. */
+static bool tail_suffices(const struct store_read *read)
+{
+    size_t count;
+
+    if (!read->backwards && read->low < read->tail_seq && read->low < read->high)
+        return false;
+    count = tail_count(read);
+    return count == read->input.limit || count == read->high - read->low ||
+           (count > 0 && read->high - count > read->tail_seq);
+}
+
+/* ---- The database's part ---- */
+
+/* Pool thread. */
 static void log_run(struct reader_item *item, struct database_snapshot *snapshot, int status)
 {
     struct store_read *read = (struct store_read *)item;
-    uint64_t high = read->high < read->tail_seq ? read->high : read->tail_seq;
-    size_t limit = read->input.limit;
-    size_t budget = read->input.budget_bytes;
 
     if (snapshot == NULL && read->status == 0)
         read->status = status;
     if (read->status != 0)
         return;
-    if (read->backwards) {
-        limit -= read->tail_count;
-        budget = budget > read->tail_size ? budget - read->tail_size : 0;
-    }
-    read->status = database_read_log(snapshot, &read->chat->id, read->chat->number, read->low, high,
-                                     limit, budget, read->backwards, &read->page);
+    read->status = database_read_settled(snapshot, &read->chat->id, read->chat->number, read->low,
+                                         stored_high(read), read->input.limit,
+                                         read->input.budget_bytes, read->backwards, &read->page);
 }
 
-/* Appends records of one part to the reply while the budget lasts. */
-static size_t join(struct store_read *read, size_t count, const struct store_record *records,
-                   size_t more, size_t *size)
+/* What follows the database's part from the tail, if that is whole. */
+static int join(struct store_read *read)
 {
-    for (size_t i = 0; i < more && count < read->input.limit; i++) {
-        size_t cost = records[i].size + RECORD_OVERHEAD;
-        if (count > 0 && *size + cost > read->input.budget_bytes)
-            break;
-        read->records[count++] = records[i];
-        *size += cost;
+    struct message_view message = {0};
+
+    if (read->page.count != stored_high(read) - read->low)
+        return 0;
+    while (read->page.count < read->input.limit && message_page_next(&read->tail, &message) &&
+           message_page_fits(&read->page, message.size, read->input.budget_bytes)) {
+        if (!message_page_add(&read->page, message.seq, message.bytes, message.size, false))
+            return STORE_NO_MEMORY;
     }
-    return count;
+    return 0;
 }
 
-static void page_records(const struct database_page *page, struct store_record *records)
-{
-    for (size_t i = 0; i < page->count; i++)
-        records[i] =
-            (struct store_record){page->bytes + page->entries[i].offset, page->entries[i].size};
-}
-
-/* Both parts are here: the database's comes first when reading forwards, the tail's otherwise. The
- * tail's part follows only if the database's is whole. */
 static void log_done(struct reader_item *item)
 {
     struct store_read *read = (struct store_read *)item;
-    uint64_t high = read->high < read->tail_seq ? read->high : read->tail_seq;
-    struct store_record *stored = malloc((read->page.count + 1) * sizeof *stored);
-    size_t count = 0;
-    size_t size = 0;
 
-    if (stored == NULL && read->status == 0)
-        read->status = STORE_NO_MEMORY;
-    if (read->status != 0) {
-        free(stored);
+    if (read->status == 0 && read->tail.count > 0)
+        read->status = join(read);
+    if (read->status == 0)
+        answer(read);
+    else
         finish(read, read->status);
-        return;
-    }
-    page_records(&read->page, stored);
-    if (read->backwards) {
-        count = join(read, count, read->tail_records, read->tail_count, &size);
-        count = join(read, count, stored, read->page.count, &size);
-    } else {
-        count = join(read, count, stored, read->page.count, &size);
-        if (count == high - read->low)
-            count = join(read, count, read->tail_records, read->tail_count, &size);
-    }
-    free(stored);
-    answer(read, count);
 }
 
 static int log_prepare(struct store_read *read)
 {
-    read->records = calloc(read->input.limit + 1, sizeof *read->records);
-    read->tail_records = calloc(read->input.limit + 1, sizeof *read->tail_records);
-    if (read->records == NULL || read->tail_records == NULL)
+    uint64_t stored = stored_high(read) - read->low;
+    size_t count = stored < read->input.limit ? (size_t)stored : read->input.limit;
+    size_t usual = count * MESSAGE_BYTES_USUAL;
+
+    take_page(read->store, &read->page);
+    if (read->backwards && tail_copy(read, &read->page) != 0)
         return STORE_NO_MEMORY;
-    if (read->backwards || read->tail_seq - read->low < read->input.limit)
-        read->tail_count = tail_gather(read, read->tail_records, &read->tail_size);
-    return tail_copy(read);
+    if (!read->backwards && read->tail_seq - read->low < read->input.limit) {
+        take_page(read->store, &read->tail);
+        if (tail_copy(read, &read->tail) != 0)
+            return STORE_NO_MEMORY;
+    }
+    if (usual > read->input.budget_bytes)
+        usual = read->input.budget_bytes;
+    return message_page_reserve(&read->page, 0, usual, read->backwards) ? 0 : STORE_NO_MEMORY;
 }
 
 /* Its turn has come. What was evicted while it waited is in the database. */
@@ -238,29 +259,16 @@ static void log_start(struct reader_item *item)
 /* Part of the page is in the database; while it waits for its turn, it holds nothing large. */
 static void read_database(struct store_read *read)
 {
-    free(read->records);
-    read->records = NULL;
     read->item.start = log_start;
     read->item.run = log_run;
     read->item.done = log_done;
     reader_add_bulk(&read->store->reader, &read->item);
 }
 
-/* Whether the tail alone has all that the page can hold; if so, it is in read->records. */
-static bool tail_suffices(struct store_read *read, size_t *count)
-{
-    size_t size;
-
-    if (!read->backwards && read->low < read->tail_seq && read->low < read->high)
-        return false;
-    *count = tail_gather(read, read->records, &size);
-    return *count == read->input.limit || *count == read->high - read->low ||
-           (*count > 0 && read->high - *count > read->tail_seq);
-}
+/* ---- Beginning ---- */
 
 static void read_begin(struct store_read *read)
 {
-    size_t count = 0;
     int status = store_chat_check(read->chat, read->namespace_name, read->acting_user);
 
     if (status != 0) {
@@ -268,13 +276,15 @@ static void read_begin(struct store_read *read)
         return;
     }
     range_resolve(read);
-    read->records = malloc((read->input.limit + 1) * sizeof *read->records);
-    if (read->records == NULL)
-        finish(read, STORE_NO_MEMORY);
-    else if (tail_suffices(read, &count))
-        answer(read, count);
-    else
+    if (!tail_suffices(read)) {
         read_database(read);
+        return;
+    }
+    take_page(read->store, &read->page);
+    if (tail_copy(read, &read->page) == 0)
+        answer(read);
+    else
+        finish(read, STORE_NO_MEMORY);
 }
 
 static void read_ready(struct chat_waiter *waiter, struct chat *chat, int status)
@@ -293,13 +303,11 @@ static void read_ready(struct chat_waiter *waiter, struct chat *chat, int status
 static struct store_read *read_make(struct store *store, struct store_history *request,
                                     const struct store_history_input *input)
 {
-    struct store_read *read = calloc(1, sizeof *read);
+    struct store_read *read = malloc(sizeof *read);
 
     if (read == NULL)
         return NULL;
-    read->store = store;
-    read->request = request;
-    read->input = *input;
+    *read = (struct store_read){.store = store, .request = request, .input = *input};
     strncpy(read->namespace_name, input->namespace_name, DATABASE_NAMESPACE_BYTES_MAX);
     if (input->acting_user != NULL) {
         read->acting_user = strdup(input->acting_user);
@@ -326,8 +334,7 @@ int store_history(struct store *store, struct store_history *request,
         return STORE_NO_MEMORY;
     }
     request->read = read;
-    request->records = NULL;
-    request->count = 0;
+    request->page = NULL;
     request->head_seq = 0;
     request->more = false;
     request->keep_newest = false;

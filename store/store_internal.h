@@ -28,6 +28,11 @@
 /* A sync that takes longer counts as this. It is also what the disk is taken for at first. */
 #define STORE_SYNC_US_COUNTED 10000
 
+/* Pages' memory that is kept for the next ones: as many as are read at once, by and large, and
+ * pages of the usual size. */
+#define STORE_PAGES_KEPT 32
+#define STORE_PAGE_KEPT_BYTES_MAX ((size_t)32 * 1024)
+
 /* --- waiting for a chat --- */
 
 struct chat_waiter {
@@ -62,7 +67,7 @@ struct store_command {
     unsigned epoch;
     int lookup_status; /* STORE_OK, NOT_FOUND, CORRUPT or what went wrong */
     struct state_found found;
-    struct database_page original; /* behind found.message */
+    struct message_page original; /* behind found.message */
 };
 
 struct batch {
@@ -142,6 +147,9 @@ struct store {
     bool full;        /* any of these: writes are refused */
     bool tick_running;
 
+    struct message_page pages[STORE_PAGES_KEPT]; /* not in use: their memory is */
+    unsigned pages_kept;
+
     uint64_t requests;      /* in flight */
     uint64_t reads;         /* of these: pages */
     uint64_t request_bytes; /* of commands not yet durable */
@@ -187,6 +195,9 @@ bool store_write_has_more(const struct store *store);
 /* Answers all commands that are not yet on their way to the disk. */
 void store_write_refuse(struct store *store, int status);
 void store_write_free(struct store *store);
+
+/* store_history.c */
+void store_history_free(struct store *store);
 
 /* store_settle.c */
 void store_settle_start(struct store *store);

@@ -67,7 +67,7 @@ static struct store_command *command_take(struct store *store, enum command_kind
     command->chat = NULL;
     command->lookup_status = STORE_NOT_FOUND;
     command->found = (struct state_found){0};
-    command->original = (struct database_page){0};
+    command->original = (struct message_page){0};
     return command;
 }
 
@@ -89,7 +89,7 @@ static void command_give(struct store_command *command)
     store->request_bytes -= command->charged_bytes;
     free(command->held);
     free(command->acting_user);
-    database_page_free(&command->original);
+    message_page_free(&command->original);
     command->next = store->command_unused;
     store->command_unused = command;
     store_command_end(store);
@@ -489,6 +489,7 @@ static uint8_t *command_enqueue(struct store_command *command, size_t size)
 static void client_run(struct reader_item *item, struct database_snapshot *snapshot, int status)
 {
     struct store_command *command = (struct store_command *)item;
+    struct message_view message = {0};
     uint64_t seq = 0;
 
     command->lookup_status =
@@ -502,9 +503,9 @@ static void client_run(struct reader_item *item, struct database_snapshot *snaps
     /* If the message itself cannot be read, this is a retry all the same. */
     if (database_read_log(snapshot, &command->chat->id, command->chat->number, seq, seq + 1, 1,
                           SIZE_MAX, false, &command->original) == 0 &&
-        command->original.count == 1) {
-        command->found.message = command->original.bytes;
-        command->found.message_size = command->original.size;
+        message_page_next(&command->original, &message)) {
+        command->found.message = message.bytes;
+        command->found.message_size = (uint32_t)message.size;
     }
 }
 

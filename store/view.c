@@ -410,23 +410,23 @@ static int fail_message(const struct view_chat *chat, uint64_t seq, int rc,
 static int each_settled(struct view *view, const struct view_chat *chat, view_message_fn each,
                         void *data, struct store_failure *failure)
 {
-    struct database_page page = {0};
+    struct message_page page = {0};
     uint64_t seq = 1;
     int rc = 0;
 
     while (rc == 0 && seq <= chat->chat.head_seq) {
-        page.size = 0;
-        page.count = 0;
+        struct message_view message = {0};
+        message_page_clear(&page);
         rc = database_read_log(view->snapshot, &chat->chat.id, chat->chat.number, seq,
                                chat->chat.head_seq + 1, PAGE_MESSAGES, PAGE_BYTES, false, &page);
         if (rc != 0) {
             rc = fail_message(chat, seq + page.count, rc, failure);
             break;
         }
-        for (size_t i = 0; i < page.count && rc == 0; i++, seq++)
-            rc = each(data, seq, page.bytes + page.entries[i].offset, page.entries[i].size);
+        for (; rc == 0 && message_page_next(&page, &message); seq++)
+            rc = each(data, seq, message.bytes, message.size);
     }
-    database_page_free(&page);
+    message_page_free(&page);
     return rc;
 }
 

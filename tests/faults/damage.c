@@ -529,18 +529,18 @@ struct reading {
 static void history_done(struct store_history *request)
 {
     struct reading *reading = request->data;
+    struct message_view message = {0};
 
     reading->done = true;
     reading->status = request->status;
     if (request->status != STORE_OK)
         return;
     reading->more = request->more;
-    for (size_t i = 0; i < request->count; i++, reading->next++) {
-        const struct store_record *record = &request->records[i];
+    for (; message_page_next(request->page, &message); reading->next++) {
         const struct truth *truth = truth_of(reading->chat, reading->next);
 
-        if (truth == NULL || truth->size != record->size ||
-            memcmp(truth->bytes, record->data, record->size) != 0)
+        if (truth == NULL || truth->size != message.size ||
+            memcmp(truth->bytes, message.bytes, message.size) != 0)
             bad("History serves wrong bytes as seq %" PRIu64 " of chat %u", reading->next,
                 reading->chat);
     }

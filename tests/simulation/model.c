@@ -280,11 +280,11 @@ static void check_full(struct model_chat *chat, uint64_t seq,
 {
     const struct model_message *next = message_at(chat, seq);
 
-    if (request->count == 0)
+    if (request->page->count == 0)
         world_fail("an empty page of a range that is not empty");
-    if (request->count < input->limit && next->bytes != NULL &&
+    if (request->page->count < input->limit && next->bytes != NULL &&
         used + next->size + RECORD_OVERHEAD <= input->budget_bytes)
-        world_fail("a page of %zu messages has room for another one", request->count);
+        world_fail("a page of %zu messages has room for another one", request->page->count);
 }
 
 void model_history_answered(struct model *model, unsigned which, uint64_t top,
@@ -296,7 +296,9 @@ void model_history_answered(struct model *model, unsigned which, uint64_t top,
     uint64_t end = request->head_seq + 1;
     uint64_t high = input->before_seq > 0 ? min_u64(input->before_seq, end) : end;
     uint64_t low = min_u64(newest ? 1 : input->from_seq, high);
-    uint64_t first = newest ? high - request->count : low;
+    size_t count = request->status == STORE_OK ? request->page->count : 0;
+    uint64_t first = newest ? high - count : low;
+    struct message_view message = {0};
     size_t used = 0;
 
     if (request->status != STORE_OK)
@@ -306,18 +308,22 @@ void model_history_answered(struct model *model, unsigned which, uint64_t top,
                    top);
     if (request->head_seq > model->attempt_count)
         world_fail("head_seq %" PRIu64 " cannot be", request->head_seq);
-    if (request->count > high - low || request->count > input->limit)
-        world_fail("a page of %zu messages", request->count);
-    for (size_t i = 0; i < request->count; i++) {
-        message_seen(model, which, first + i, request->records[i].data, request->records[i].size);
-        used += request->records[i].size + RECORD_OVERHEAD;
+    if (count > high - low || count > input->limit)
+        world_fail("a page of %zu messages", count);
+    for (size_t i = 0; i < count; i++) {
+        if (!message_page_next(request->page, &message) || message.seq != first + i)
+            world_fail("message %zu of a page of %zu is not there", i, count);
+        message_seen(model, which, first + i, message.bytes, message.size);
+        used += message.size + RECORD_OVERHEAD;
     }
-    if (request->count > 1 && used > input->budget_bytes)
+    if (message_page_next(request->page, &message))
+        world_fail("a page of %zu messages has more than that", count);
+    if (count > 1 && used > input->budget_bytes)
         world_fail("a page of %zu bytes for a budget of %zu", used, input->budget_bytes);
-    if (request->more != (high - low > request->count))
+    if (request->more != (high - low > count))
         world_fail("more is wrong");
     if (request->more)
-        check_full(chat, newest ? first - 1 : first + request->count, input, request, used);
+        check_full(chat, newest ? first - 1 : first + count, input, request, used);
     if (request->keep_newest != newest)
         world_fail("keep_newest is wrong");
     if (request->head_seq > chat->top)

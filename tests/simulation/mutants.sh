@@ -106,11 +106,13 @@ mutant "a chat of the same users again" store/state.c \
 mutant "take other content for a retry" store/state.c \
     's/!same_text\(subject, &stored.subject\) \|\| //'
 mutant "read a page's database part without its tail" store/store_history.c \
-    's/if \(count == high - read->low\)/if (false)/'
+    's/status == 0 && read->tail.count > 0/false/'
+mutant "go on in the tail where the database's part was cut" store/store_history.c \
+    's/read->page.count != stored_high\(read\) - read->low/false/'
 mutant "read the tail's part when the page comes back" store/store_history.c \
     's/read->tail_seq = state_tail_seq\(read->chat\);/read->tail_seq = read->chat->head_seq + 1;/'
 mutant "say that there is more when there is not" store/store_history.c \
-    's/read->high - read->low > count;/read->high - read->low >= count;/'
+    's/read->high - read->low > read->page.count;/read->high - read->low >= read->page.count;/'
 mutant "keep requests waiting when the tail is full" store/store_settle.c \
     's/store->settle_wanted = true;/store->settle_wanted = false;/'
 

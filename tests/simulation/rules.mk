@@ -3,8 +3,8 @@
 # what the operator's tool has beyond the store.
 SIMULATION_SOURCES = $(wildcard tests/simulation/*.c)
 SIMULATION = $(BUILD)/tests/simulation/simulation
-SIMULATED = $(filter $(addprefix $(BUILD)/store/,store%.o slices.o state.o tail.o table.o client_filter.o reader.o \
-	radix.o command.o digest.o crc32c.o status.o),$(STORE))
+SIMULATED = $(filter $(addprefix $(BUILD)/store/,store%.o slices.o state.o tail.o message_page.o table.o \
+	client_filter.o reader.o radix.o command.o digest.o crc32c.o status.o),$(STORE))
 OBJECTS += $(call objects,$(SIMULATION_SOURCES))
 
 $(SIMULATION): $(call objects,$(SIMULATION_SOURCES)) $(SIMULATED) $(PROTO) $(BASE)

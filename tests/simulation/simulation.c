@@ -275,7 +275,8 @@ static void history_done(struct store_history *call)
 
     request_over(request, call->status);
     world_trace(&call->head_seq, sizeof call->head_seq);
-    world_trace(&call->count, sizeof call->count);
+    if (call->status == STORE_OK)
+        world_trace(&call->page->count, sizeof call->page->count);
     if (refusal_checked(request, call->status))
         return;
     count(PAGES);

@@ -505,30 +505,11 @@ int database_find_client(struct database_snapshot *snapshot, uint64_t chat_numbe
     return STORE_NOT_FOUND;
 }
 
-static int page_add(struct database_page *page, uint64_t seq, const struct disk_message *message)
-{
-    uint8_t *bytes = realloc(page->bytes, page->size + message->size);
-    struct database_entry *entries;
-
-    if (bytes == NULL)
-        return STORE_NO_MEMORY;
-    page->bytes = bytes;
-    entries = realloc(page->entries, (page->count + 1) * sizeof *page->entries);
-    if (entries == NULL)
-        return STORE_NO_MEMORY;
-    page->entries = entries;
-    memcpy(bytes + page->size, message->bytes, message->size);
-    entries[page->count++] = (struct database_entry){seq, page->size, message->size};
-    page->size += message->size;
-    return 0;
-}
-
 int database_read_log(struct database_snapshot *snapshot, const struct uuid *chat_id,
                       uint64_t chat_number, uint64_t from_seq, uint64_t before_seq, size_t limit,
-                      size_t budget_bytes, bool backwards, struct database_page *page)
+                      size_t budget_bytes, bool backwards, struct message_page *page)
 {
     const struct disk_chat *chat = chat_of(chat_number);
-    size_t used = page->size + 8 * page->count;
 
     (void)snapshot;
     if (chat == NULL || memcmp(&chat->row.id, chat_id, sizeof *chat_id) != 0)
@@ -538,20 +519,25 @@ int database_read_log(struct database_snapshot *snapshot, const struct uuid *cha
     while (from_seq < before_seq && page->count < limit) {
         uint64_t seq = backwards ? --before_seq : from_seq++;
         const struct disk_message *message = &chat->messages[seq - 1];
-        used += message->size + 8;
-        if (page->count > 0 && used > budget_bytes)
+        if (!message_page_fits(page, message->size, budget_bytes))
             break;
-        if (page_add(page, seq, message) != 0)
+        if (!message_page_add(page, seq, message->bytes, message->size, backwards))
             return STORE_NO_MEMORY;
     }
     return 0;
 }
 
-void database_page_free(struct database_page *page)
+int database_read_settled(struct database_snapshot *snapshot, const struct uuid *chat_id,
+                          uint64_t chat_number, uint64_t from_seq, uint64_t before_seq,
+                          size_t limit, size_t budget_bytes, bool backwards,
+                          struct message_page *page)
 {
-    free(page->bytes);
-    free(page->entries);
-    *page = (struct database_page){0};
+    const struct disk_chat *chat = chat_of(chat_number);
+
+    if (chat == NULL || before_seq > chat->message_count + 1)
+        return STORE_CORRUPT; /* It is not settled. */
+    return database_read_log(snapshot, chat_id, chat_number, from_seq, before_seq, limit,
+                             budget_bytes, backwards, page);
 }
 
 /* --- settling --- */

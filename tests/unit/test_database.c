@@ -194,7 +194,7 @@ static int settle_range(struct fixture *fixture, uint64_t chat_number, uint64_t 
 /* --- what comes out --- */
 
 static int read_range(struct fixture *fixture, uint64_t chat_number, uint64_t from, uint64_t before,
-                      size_t limit, size_t budget, bool backwards, struct database_page *page)
+                      size_t limit, size_t budget, bool backwards, struct message_page *page)
 {
     struct database_snapshot *snapshot;
     struct uuid id = id_of(chat_number);
@@ -207,31 +207,38 @@ static int read_range(struct fixture *fixture, uint64_t chat_number, uint64_t fr
     return rc;
 }
 
-/* Each message is the one that was put there, and they are consecutive. */
-static void check_page(const struct database_page *page, uint64_t chat_number, uint64_t first,
+/* Each message is the one that was put there, and they are consecutive. `first` is the one that was
+ * read first. */
+static void check_page(const struct message_page *page, uint64_t chat_number, uint64_t first,
                        bool backwards)
 {
+    uint64_t expected = backwards ? first + 1 - page->count : first;
+    struct message_view message = {0};
+    size_t size = 0;
+
     for (size_t i = 0; i < page->count; i++) {
-        const struct database_entry *entry = &page->entries[i];
-        assert_int_equal(entry->seq, backwards ? first - i : first + i);
-        assert_true(entry->offset + entry->size <= page->size);
-        for (size_t k = 0; k < entry->size; k++)
-            if (page->bytes[entry->offset + k] != byte_of(chat_number, entry->seq, k))
-                fail_msg("byte %zu of message %llu is wrong", k, (unsigned long long)entry->seq);
+        assert_true(message_page_next(page, &message));
+        assert_int_equal(message.seq, expected + i);
+        for (size_t k = 0; k < message.size; k++)
+            if (message.bytes[k] != byte_of(chat_number, message.seq, k))
+                fail_msg("byte %zu of message %llu is wrong", k, (unsigned long long)message.seq);
+        size += message.size;
     }
+    assert_false(message_page_next(page, &message));
+    assert_int_equal(size, page->size);
 }
 
 static void expect_range(struct fixture *fixture, uint64_t chat_number, uint64_t from,
                          uint64_t before, size_t limit, bool backwards, uint64_t first,
                          size_t count)
 {
-    struct database_page page = {0};
+    struct message_page page = {0};
 
     assert_int_equal(
         read_range(fixture, chat_number, from, before, limit, BUDGET, backwards, &page), 0);
     assert_int_equal(page.count, count);
     check_page(&page, chat_number, first, backwards);
-    database_page_free(&page);
+    message_page_free(&page);
 }
 
 static int find_chat(struct fixture *fixture, uint64_t chat_number, struct database_chat *chat)
@@ -340,7 +347,7 @@ static void test_chat(void **state)
 static void test_ranges(void **state)
 {
     struct fixture *fixture = *state;
-    struct database_page page = {0};
+    struct message_page page = {0};
 
     assert_int_equal(settle_chats(fixture, 1, 3), 0);
     assert_int_equal(settle_range(fixture, 1, 1, 50, 200), 0);
@@ -371,7 +378,7 @@ static void test_ranges(void **state)
                      0);
     assert_int_equal(page.count, 2);
     check_page(&page, 2, 1, false);
-    database_page_free(&page);
+    message_page_free(&page);
 }
 
 /* Batches and messages of all sizes: chunks that fill exactly, single ones, several pages. */
@@ -514,7 +521,7 @@ static void test_snapshot_isolation(void **state)
 {
     struct fixture *fixture = *state;
     struct database_snapshot *snapshot;
-    struct database_page page = {0};
+    struct message_page page = {0};
     struct database_chat chat;
     struct uuid first = id_of(1);
     struct uuid second = id_of(2);
@@ -532,7 +539,7 @@ static void test_snapshot_isolation(void **state)
     assert_int_equal(database_read_log(snapshot, &first, 1, 1, ALL, 50, BUDGET, false, &page), 0);
     assert_int_equal(page.count, 10);
     database_snapshot_end(snapshot);
-    database_page_free(&page);
+    message_page_free(&page);
     /* The same one again, from the pool. */
     expect_range(fixture, 1, 1, ALL, 1000, false, 1, 299);
 }
@@ -876,7 +883,7 @@ static void test_lost_client_ids(void **state)
 static int read_all(struct fixture *fixture)
 {
     struct database_snapshot *snapshot;
-    struct database_page page = {0};
+    struct message_page page = {0};
     struct database_chat chat = {0};
     struct uuid expected = id_of(1);
     struct uuid id;
@@ -894,7 +901,7 @@ static int read_all(struct fixture *fixture)
     check_page(&page, 1, 1, false);
     if (rc == 0)
         assert_int_equal(page.count, 210);
-    database_page_free(&page);
+    message_page_free(&page);
     for (uint64_t i = 1; i <= 210 && clients_rc == 0; i++) {
         uint64_t seq = 0;
         clients_rc = find_client(fixture, 1, i, &seq);
@@ -977,7 +984,7 @@ static void test_cut_rows(void **state)
 static void test_holes(void **state)
 {
     struct fixture *fixture = *state;
-    struct database_page page = {0};
+    struct message_page page = {0};
     struct database_chat chat;
     size_t before;
 
@@ -990,7 +997,7 @@ static void test_holes(void **state)
     assert_true(page.count > 10 && page.count < 100);
     check_page(&page, 1, 1, false);
     before = page.count;
-    database_page_free(&page);
+    message_page_free(&page);
     expect_range(fixture, 1, 1, ALL, before, false, 1, before);
     expect_range(fixture, 1, 1, before + 1, 1000, true, before, before);
     assert_int_equal(read_range(fixture, 1, before + 1, ALL, 1, BUDGET, false, &page),
@@ -999,8 +1006,8 @@ static void test_holes(void **state)
     assert_int_equal(read_range(fixture, 1, 1, ALL, 1000, BUDGET, true, &page), STORE_CORRUPT);
     check_page(&page, 1, 210, true);
     assert_true(page.count > 10);
-    assert_true(page.entries[page.count - 1].seq > before + 1);
-    database_page_free(&page);
+    assert_true(page.first_seq > before + 1);
+    message_page_free(&page);
     damage_row(fixture, "logs", 2, 0, 0, 0);
     open_again(fixture, MAP_BYTES);
     assert_int_equal(find_chat(fixture, 1, &chat), STORE_CORRUPT);
@@ -1011,7 +1018,95 @@ static void test_holes(void **state)
     assert_int_equal(find_chat(fixture, 1, &chat), STORE_CORRUPT);
     assert_int_equal(read_range(fixture, 1, 1, ALL, 10, BUDGET, true, &page), STORE_CORRUPT);
     assert_int_equal(page.count, 0);
-    database_page_free(&page);
+    message_page_free(&page);
+}
+
+/* Where message `index` of the first chunk begins. */
+static size_t message_offset(struct fixture *fixture, size_t index)
+{
+    struct surgery surgery;
+    struct database_chunk chunk;
+    struct database_row row;
+    MDB_val key;
+    MDB_val value;
+    size_t offset;
+
+    close_it(fixture);
+    begin_surgery(fixture, "logs", &surgery);
+    copy_row(&surgery, 0, &key, &value);
+    row = (struct database_row){key.mv_data, key.mv_size, value.mv_data, value.mv_size};
+    assert_true(database_open_chunk(&row, &chunk));
+    assert_true(index < chunk.count);
+    offset = chunk.offsets[index];
+    free(key.mv_data);
+    free(value.mv_data);
+    end_surgery(&surgery);
+    open_again(fixture, MAP_BYTES);
+    return offset;
+}
+
+/* Whichever message of a chunk is damaged, its bytes or its CRC: it is found, and what was to be
+ * read before it has been read. */
+static void test_damaged_messages(void **state)
+{
+    enum { COUNT = 11 };
+    struct message_page page = {0};
+
+    for (size_t i = 0; i < COUNT; i++) {
+        struct fixture *fixture = *state;
+        assert_int_equal(settle_chats(fixture, 1, 1), 0);
+        assert_int_equal(settle_range(fixture, 1, 1, COUNT + 1, 60), 0);
+        damage_row(fixture, "logs", 0, message_offset(fixture, i) + (i % 2 == 0 ? 20 : 5), 0x10,
+                   SIZE_MAX);
+        open_again(fixture, MAP_BYTES);
+        assert_int_equal(read_range(fixture, 1, 1, ALL, 1000, BUDGET, false, &page), STORE_CORRUPT);
+        assert_int_equal(page.count, i);
+        check_page(&page, 1, 1, false);
+        message_page_clear(&page);
+        assert_int_equal(read_range(fixture, 1, 1, ALL, 1000, BUDGET, true, &page), STORE_CORRUPT);
+        assert_int_equal(page.count, COUNT - 1 - i);
+        check_page(&page, 1, COUNT, true);
+        message_page_clear(&page);
+        expect_range(fixture, 1, 1, i + 1, 1000, false, 1, i);
+        expect_range(fixture, 1, i + 2, ALL, 1000, true, COUNT, COUNT - 1 - i);
+        tear_down(state);
+        set_up(state);
+    }
+    message_page_free(&page);
+}
+
+/* A range that the caller knows to be settled: all of it is there, or it is damaged. */
+static void test_settled_ranges(void **state)
+{
+    struct fixture *fixture = *state;
+    struct database_snapshot *snapshot;
+    struct message_page page = {0};
+    struct uuid id = id_of(2);
+
+    assert_int_equal(settle_chats(fixture, 1, 3), 0);
+    assert_int_equal(settle_range(fixture, 1, 1, 50, 200), 0);
+    assert_int_equal(settle_range(fixture, 2, 1, 101, 200), 0);
+    assert_int_equal(settle_range(fixture, 3, 1, 50, 200), 0);
+    assert_int_equal(database_snapshot_begin(fixture->database, &snapshot), 0);
+    assert_int_equal(database_read_settled(snapshot, &id, 2, 1, 101, 1000, BUDGET, true, &page), 0);
+    assert_int_equal(page.count, 100);
+    check_page(&page, 2, 100, true);
+    message_page_clear(&page);
+    assert_int_equal(database_read_settled(snapshot, &id, 2, 31, 101, 50, BUDGET, false, &page), 0);
+    assert_int_equal(page.count, 50);
+    check_page(&page, 2, 31, false);
+    message_page_clear(&page);
+    assert_int_equal(database_read_settled(snapshot, &id, 2, 31, 31, 50, BUDGET, false, &page), 0);
+    assert_int_equal(page.count, 0);
+    assert_int_equal(database_read_settled(snapshot, &id, 2, 99, 102, 50, BUDGET, false, &page),
+                     STORE_CORRUPT);
+    assert_int_equal(page.count, 2);
+    message_page_clear(&page);
+    assert_int_equal(database_read_settled(snapshot, &id, 2, 1, 102, 50, BUDGET, true, &page),
+                     STORE_CORRUPT);
+    assert_int_equal(page.count, 0);
+    database_snapshot_end(snapshot);
+    message_page_free(&page);
 }
 
 static void test_missing_rows(void **state)
@@ -1057,10 +1152,10 @@ static void test_row_of_another_key(void **state)
     assert_int_equal(find_chat(fixture, 2, &chat), 0);
     expect_range(fixture, 1, 1, ALL, 50, false, 1, 4);
     {
-        struct database_page page = {0};
+        struct message_page page = {0};
         assert_int_equal(read_range(fixture, 2, 1, ALL, 50, BUDGET, false, &page), STORE_CORRUPT);
         assert_int_equal(page.count, 0);
-        database_page_free(&page);
+        message_page_free(&page);
     }
 }
 
@@ -1340,7 +1435,7 @@ struct reader {
 static void *read_newest(void *data)
 {
     struct reader *reader = data;
-    struct database_page page = {0};
+    struct message_page page = {0};
     uint64_t last = 0;
 
     do { /* once at least, however late this thread gets to run */
@@ -1351,23 +1446,23 @@ static void *read_newest(void *data)
         uint64_t seq = 0;
         if (database_snapshot_begin(reader->fixture->database, &snapshot) != 0)
             break;
-        page.count = 0;
-        page.size = 0;
+        struct message_view message = {0};
+        message_page_clear(&page);
         reader->wrong = database_find_chat(snapshot, &id, &chat) != 0 || chat.head_seq < last ||
                         database_read_log(snapshot, &id, 1, 1, ALL, 40, BUDGET, true, &page) != 0 ||
-                        (chat.head_seq > 0 && page.entries[0].seq != chat.head_seq);
+                        (chat.head_seq > 0 && page.first_seq + page.count - 1 != chat.head_seq);
         digest_of(1, chat.head_seq, digest);
         if (chat.head_seq > 0 &&
             (database_find_client(snapshot, 1, digest, &seq) != 0 || seq != chat.head_seq))
             reader->wrong = true;
-        for (size_t i = 0; i < page.count; i++)
-            if (page.bytes[page.entries[i].offset] != byte_of(1, page.entries[i].seq, 0))
+        while (message_page_next(&page, &message))
+            if (message.bytes[0] != byte_of(1, message.seq, 0))
                 reader->wrong = true;
         last = chat.head_seq;
         database_snapshot_end(snapshot);
         reader->reads++;
     } while (!atomic_load(reader->stop) && !reader->wrong);
-    database_page_free(&page);
+    message_page_free(&page);
     return NULL;
 }
 
@@ -1487,6 +1582,8 @@ int main(void)
         TEST(test_damaged_rows),
         TEST(test_cut_rows),
         TEST(test_holes),
+        TEST(test_damaged_messages),
+        TEST(test_settled_ranges),
         TEST(test_missing_rows),
         TEST(test_row_of_another_key),
         TEST(test_truncated_file),

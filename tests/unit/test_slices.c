@@ -108,7 +108,7 @@ struct counts {
 static void check_chat(struct world *world, struct database_snapshot *snapshot,
                        const struct database_chat *chat, struct counts *counts)
 {
-    struct database_page page = {0};
+    struct message_page page = {0};
     uint8_t *users;
     size_t users_size;
 
@@ -120,7 +120,7 @@ static void check_chat(struct world *world, struct database_snapshot *snapshot,
                                        SIZE_MAX, false, &page),
                      0);
     assert_int_equal(page.count, chat->head_seq);
-    database_page_free(&page);
+    message_page_free(&page);
     for (size_t i = 0; i < world->message_count; i++) {
         const struct database_message *message = &world->messages[i];
         uint64_t seq = 0;

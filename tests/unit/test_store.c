@@ -204,9 +204,9 @@ struct page {
     size_t first_size;
 };
 
-static uint64_t seq_of(const struct store_record *record)
+static uint64_t seq_of(const struct message_view *view)
 {
-    Chat__Message *message = chat__message__unpack(NULL, record->size, record->data);
+    Chat__Message *message = chat__message__unpack(NULL, view->size, view->bytes);
     uint64_t seq;
 
     assert_non_null(message);
@@ -218,28 +218,31 @@ static uint64_t seq_of(const struct store_record *record)
 static void history_done(struct store_history *request)
 {
     struct page *page = request->data;
+    struct message_view message = {0};
 
     *page = (struct page){.done = true,
                           .status = request->status,
-                          .count = request->count,
                           .head = request->head_seq,
                           .more = request->more,
                           .keep_newest = request->keep_newest};
     if (request->status != STORE_OK)
         return;
-    for (size_t i = 0; i < request->count; i++) {
-        uint64_t seq = seq_of(&request->records[i]);
+    page->count = request->page->count;
+    for (size_t i = 0; i < page->count; i++) {
+        assert_true(message_page_next(request->page, &message));
+        assert_int_equal(seq_of(&message), message.seq);
         if (i == 0)
-            page->first = seq;
+            page->first = message.seq;
         else
-            assert_int_equal(seq, page->last + 1);
-        page->last = seq;
-        page->bytes += request->records[i].size;
+            assert_int_equal(message.seq, page->last + 1);
+        if (i == 0 && message.size <= sizeof page->first_message) {
+            page->first_size = message.size;
+            memcpy(page->first_message, message.bytes, message.size);
+        }
+        page->last = message.seq;
+        page->bytes += message.size;
     }
-    if (request->count > 0 && request->records[0].size <= sizeof page->first_message) {
-        page->first_size = request->records[0].size;
-        memcpy(page->first_message, request->records[0].data, page->first_size);
-    }
+    assert_false(message_page_next(request->page, &message));
 }
 
 static struct page history(struct fixture *f, const struct uuid *chat, uint64_t from,
