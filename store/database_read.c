@@ -3,10 +3,10 @@
  *
  * A range of a log is read chunk by chunk: the cursor goes to the chunk that holds the first seq
  * wanted, what the page wants of the chunk is chosen by the sizes alone, and those messages whose
- * CRCs are right, up to the first that is wrong, are laid down in the page. Every step from chunk to
- * chunk, and the settled head at the end, must go on with the next seq; where it does not, messages
- * are lost, and reading fails there with STORE_CORRUPT. What had been read before stays in the
- * page.
+ * CRCs are right, up to the first that is wrong, are laid down in the page. Every step from chunk
+ * to chunk, and the settled head at the end, must go on with the next seq; where it does not,
+ * messages are lost, and reading fails there with STORE_CORRUPT. What had been read before stays in
+ * the page.
  */
 #include "store/database_internal.h"
 
