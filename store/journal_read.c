@@ -291,17 +291,17 @@ static int read_segment_once(const struct reading *reading, const struct file *f
 static int read_segment(const struct reading *reading, const struct file *file)
 {
     uint8_t *bytes = malloc((size_t)file->bytes + 1);
-    uint64_t hole = 0, hole_before;
-    int rc;
+    uint64_t hole = 0, hole_before = UINT64_MAX;
+    int rc = 0;
 
     if (bytes == NULL)
         return out_of_memory(reading);
-    do {
+    while (rc == 0 && hole != hole_before) {
         drop_records(reading, file);
         hole_before = hole;
         rc = read_segment_once(reading, file, bytes);
         hole = first_hole(reading, file);
-    } while (rc == 0 && hole != hole_before);
+    }
     free(bytes);
     return rc;
 }
