@@ -379,7 +379,7 @@ int database_read_settled(struct database_snapshot *snapshot, const struct uuid 
 
     if (first > last || page->count >= limit)
         return 0;
-    /* Not with an initializer: the chunk is large, and seek fills it. */
+    /* Not with an initializer: the chunk is large, and seek fills all of it that is used. */
     reading.logs = snapshot->logs;
     reading.chat_id = chat_id;
     reading.chat_number = chat_number;
@@ -387,6 +387,9 @@ int database_read_settled(struct database_snapshot *snapshot, const struct uuid 
     reading.budget_bytes = budget_bytes;
     reading.page = page;
     reading.done = false;
+    reading.chunk.first_seq = 0;
+    reading.chunk.count = 0;
+    reading.chunk.damaged = false;
     return backwards ? read_range(&reading, last, first, true)
                      : read_range(&reading, first, last, false);
 }
