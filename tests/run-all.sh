@@ -115,7 +115,7 @@ computing_steps() {
         env CHAT_SIMULATION_STEPS=1000000 make -s --no-print-directory "${sanitized[@]}" simulation
     step "simulation finds mutants" quiet_make CC=gcc simulation-mutants
     # A first look here, longer in continuous integration.
-    step "fuzz targets" env FUZZ_SECONDS="${FUZZ_SECONDS:-$([[ -n ${CI:-} ]] && echo 50 || echo 5)}" \
+    step "fuzz targets" env FUZZ_SECONDS="${FUZZ_SECONDS:-$([[ -n ${CI:-} ]] && echo 60 || echo 5)}" \
         make -s --no-print-directory -j "$(nproc)" fuzz
 }
 
