@@ -103,6 +103,7 @@ struct adding {
     MDB_cursor *recent;
     MDB_cursor *clients;
     uint64_t chat_number;
+    uint64_t first_seq; /* of those to be added */
     struct store_failure *failure;
 };
 
@@ -191,24 +192,6 @@ static int merge_bucket(const struct adding *adding, struct database_client *to,
     return 0;
 }
 
-static int check_new(const struct adding *adding, const struct database_message *messages,
-                     size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct bucket bucket;
-        uint64_t seq;
-        int rc =
-            find_settled(adding->clients, adding->chat_number, messages[i].client_digest, &bucket);
-        if (rc == STORE_NOT_FOUND)
-            return 0;
-        if (rc != 0)
-            return fail_read(adding, rc);
-        if (database_search_bucket(&bucket.row, bucket.count, messages[i].client_digest, &seq))
-            return refuse(adding, messages[i].seq);
-    }
-    return 0;
-}
-
 /* How many of the sorted clients belong to the bucket that the cursor is on. */
 static int count_in_reach(const struct adding *adding, const struct database_client *clients,
                           size_t count, size_t *reach)
@@ -230,6 +213,32 @@ static int count_in_reach(const struct adding *adding, const struct database_cli
         if (memcmp(clients[*reach].digest, next.key + DATABASE_NUMBER_KEY_BYTES,
                    DATABASE_DIGEST_BYTES) >= 0)
             break;
+    return 0;
+}
+
+/* None of them is in `clients`. Each bucket there is opened once for all that fall into its part.
+ */
+static int check_new(const struct adding *adding, const struct database_client *clients,
+                     size_t count)
+{
+    size_t done = 0;
+
+    while (done < count) {
+        struct bucket bucket;
+        size_t reach;
+        uint64_t seq;
+        int rc = find_settled(adding->clients, adding->chat_number, clients[done].digest, &bucket);
+        if (rc == STORE_NOT_FOUND)
+            return 0;
+        if (rc != 0)
+            return fail_read(adding, rc);
+        rc = count_in_reach(adding, clients + done, count - done, &reach);
+        if (rc != 0)
+            return rc;
+        for (size_t end = done + reach; done < end; done++)
+            if (database_search_bucket(&bucket.row, bucket.count, clients[done].digest, &seq))
+                return refuse(adding, clients[done].seq);
+    }
     return 0;
 }
 
@@ -343,10 +352,11 @@ static int join_recent(const struct adding *adding, const struct database_messag
     uint8_t number[DATABASE_NUMBER_KEY_BYTES];
     int rc = gather(adding, messages, count, recent->count);
 
+    /* If all earlier messages have theirs in the recent bucket, none is in `clients`. */
+    if (rc == 0 && recent->count != adding->first_seq - 1)
+        rc = check_new(adding, adding->database->clients, count);
     if (rc == 0)
         rc = merge_bucket(adding, adding->database->clients, count, recent);
-    if (rc == 0)
-        rc = check_new(adding, messages, count);
     database_number_key(number, adding->chat_number);
     return rc == 0 ? put_bucket(adding, adding->recent, number, sizeof number,
                                 adding->database->clients, count + recent->count)
@@ -386,23 +396,30 @@ static int bypass_recent(const struct adding *adding, const struct database_mess
     return put_bucket(adding, adding->recent, number, sizeof number, NULL, 0);
 }
 
-static bool has_first(const struct database_message *messages, size_t count)
+static uint64_t first_seq(const struct database_message *messages, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (messages[i].seq == 1)
-            return true;
-    return false;
+    uint64_t first = messages[0].seq;
+
+    for (size_t i = 1; i < count; i++)
+        if (messages[i].seq < first)
+            first = messages[i].seq;
+    return first;
 }
 
 int database_add_clients(struct database *database, MDB_cursor *recent, MDB_cursor *clients,
                          const struct database_message *messages, size_t count,
                          struct store_failure *failure)
 {
-    struct adding adding = {database, recent, clients, messages[0].chat_number, failure};
+    struct adding adding = {.database = database,
+                            .recent = recent,
+                            .clients = clients,
+                            .chat_number = messages[0].chat_number,
+                            .first_seq = first_seq(messages, count),
+                            .failure = failure};
     struct bucket found = {0};
     int rc = find_recent(&adding, &found);
 
-    if (rc == STORE_NOT_FOUND && !has_first(messages, count))
+    if (rc == STORE_NOT_FOUND && adding.first_seq != 1)
         rc = database_damaged(TABLE_RECENT, "the row is missing", adding.chat_number);
     if (rc != 0 && rc != STORE_NOT_FOUND)
         return fail_read(&adding, rc);

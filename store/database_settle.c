@@ -141,13 +141,25 @@ static int by_users(const void *left, const void *right)
     return database_by_users(*a, *b);
 }
 
+/* Those of a slice are in order already. */
+static void sort_chats(const struct database_new_chat **chats, size_t count,
+                       int (*order)(const void *, const void *))
+{
+    size_t sorted = 1;
+
+    while (sorted < count && order(&chats[sorted - 1], &chats[sorted]) <= 0)
+        sorted++;
+    if (sorted < count)
+        qsort(chats, count, sizeof *chats, order);
+}
+
 static int put_sorted(const struct settling *settling, const struct database_new_chat **chats,
                       int (*order)(const void *, const void *),
                       int (*put)(const struct settling *, const struct database_new_chat *))
 {
     int rc = 0;
 
-    qsort(chats, settling->batch->chat_count, sizeof *chats, order);
+    sort_chats(chats, settling->batch->chat_count, order);
     for (size_t i = 0; i < settling->batch->chat_count && rc == 0; i++)
         rc = put(settling, chats[i]);
     return rc;
@@ -329,6 +341,25 @@ static int append_messages(const struct settling *settling, uint64_t head_seq,
     return rc;
 }
 
+/* Puts the cursor on the chat's head. What is wrong when there is none, the other way of reading
+ * finds out. */
+static int find_head(const struct settling *settling, uint64_t chat_number, uint64_t *head_seq)
+{
+    uint8_t number[DATABASE_NUMBER_KEY_BYTES];
+    MDB_val key = value_of(number, sizeof number);
+    struct database_row row;
+    MDB_val value;
+
+    database_number_key(number, chat_number);
+    if (mdb_cursor_get(settling->heads, &key, &value, MDB_SET_KEY) == 0) {
+        row = database_row_of(&key, &value);
+        if (database_decode_head(&row, head_seq))
+            return 0;
+    }
+    return database_read_head(settling->txn, settling->database, chat_number, head_seq);
+}
+
+/* In the place of the one that find_head has found. */
 static int put_head(const struct settling *settling, uint64_t chat_number, uint64_t head_seq)
 {
     uint8_t number[DATABASE_NUMBER_KEY_BYTES];
@@ -338,7 +369,7 @@ static int put_head(const struct settling *settling, uint64_t chat_number, uint6
     int rc;
 
     database_number_key(number, chat_number);
-    rc = mdb_cursor_put(settling->heads, &key, &value, 0);
+    rc = mdb_cursor_put(settling->heads, &key, &value, MDB_CURRENT);
     return rc == 0 ? 0 : fail_lmdb(settling, rc, "write a head");
 }
 
@@ -347,7 +378,7 @@ static int put_log(const struct settling *settling, const struct database_messag
 {
     uint64_t number = messages[0].chat_number;
     uint64_t head_seq;
-    int rc = database_read_head(settling->txn, settling->database, number, &head_seq);
+    int rc = find_head(settling, number, &head_seq);
 
     if (rc == STORE_NOT_FOUND)
         return refuse_chat(settling, number, "there are messages, but no such chat");

@@ -22,6 +22,7 @@
 #include "store/slices.h"
 
 #include "store/database_order.h"
+#include "store/message_order.h"
 #include <stdlib.h>
 
 #define PAGE_BYTES 4096 /* of LMDB's */
@@ -177,11 +178,8 @@ static void advance(struct slices *slices, const struct database_batch *slice)
 /* Those that are left. A slice that could not be written has been put into another order. */
 static void sort_messages(struct slices *slices)
 {
-    size_t left = slices->message_count - slices->messages_done;
-
-    if (left > 1)
-        qsort(slices->messages + slices->messages_done, left, sizeof *slices->messages,
-              database_by_seq);
+    message_order(slices->messages + slices->messages_done,
+                  slices->message_count - slices->messages_done);
     slices->sorted = true;
 }
 
