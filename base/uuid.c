@@ -19,8 +19,6 @@ static _Thread_local struct {
     size_t left; /* unused bytes, at the end */
 } pool;
 
-static const char hex_digits[] = "0123456789abcdef";
-
 static void pool_fill(void)
 {
     size_t filled = 0;
@@ -56,13 +54,19 @@ static const uint8_t dash_places[] = {8, 13, 18, 23};
 /* Marks a value as a digit's. */
 #define DIGIT 0x10u
 
+/* The two digits of each byte. */
+#define PAIRS(high)                                                                                \
+    high "0" high "1" high "2" high "3" high "4" high "5" high "6" high "7" high "8" high "9" high \
+         "a" high "b" high "c" high "d" high "e" high "f"
+static const char hex_pairs[] =
+    PAIRS("0") PAIRS("1") PAIRS("2") PAIRS("3") PAIRS("4") PAIRS("5") PAIRS("6") PAIRS("7")
+        PAIRS("8") PAIRS("9") PAIRS("a") PAIRS("b") PAIRS("c") PAIRS("d") PAIRS("e") PAIRS("f");
+#undef PAIRS
+
 void uuid_format(const struct uuid *uuid, char *text)
 {
-    for (size_t i = 0; i < UUID_BYTES; i++) {
-        char *pair = text + text_places[i];
-        pair[0] = hex_digits[uuid->bytes[i] >> 4];
-        pair[1] = hex_digits[uuid->bytes[i] & 0x0f];
-    }
+    for (size_t i = 0; i < UUID_BYTES; i++)
+        memcpy(text + text_places[i], hex_pairs + (size_t)2 * uuid->bytes[i], 2);
     for (size_t i = 0; i < sizeof dash_places; i++)
         text[dash_places[i]] = '-';
 }

@@ -1173,10 +1173,43 @@ static void replies_tell_an_exhausted_arena(void **state)
     free_record(&record);
 }
 
+/* A SendRequest is unpacked without protobuf-c: what comes out is what protobuf-c makes of it. */
+static void test_send_as_protobuf_c_unpacks_it(void **state)
+{
+    (void)state;
+    struct payload payload = payload_new();
+    Chat__SendRequest *request;
+    put(&payload, 5, "early", 5);
+    put(&payload, 99, "unknown", 7);
+    put(&payload, 1, "c1", 2);
+    put(&payload, 3, "a\0b", 3); /* replaced below, NUL and all */
+    put(&payload, 2, "no uuid", 7);
+    put(&payload, 4, "", 0);
+    put(&payload, 2, CHAT_ID, 36);
+    put(&payload, 3, "user", 4);
+    put(&payload, 1, "", 0);
+    put(&payload, 5, "later", 5);
+    Chat__SendRequest *wanted = chat__send_request__unpack(NULL, payload.size, payload.bytes);
+    assert_non_null(wanted);
+    assert_int_equal(codec_decode_send(payload.bytes, payload.size, CODEC_PROTOBUF, &limits, NULL,
+                                       &arena, &request, &error),
+                     0);
+    assert_string_equal(request->client_id, wanted->client_id);
+    assert_string_equal(request->chat_id, wanted->chat_id);
+    assert_string_equal(request->user_id, wanted->user_id);
+    assert_string_equal(request->subject, wanted->subject);
+    assert_string_equal(request->text, wanted->text);
+    assert_string_equal(request->client_id, "");
+    assert_string_equal(request->text, "later");
+    chat__send_request__free_unpacked(wanted, NULL);
+    free(payload.bytes);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(test_send_as_protobuf_c_unpacks_it),
         TEST(a_good_send_decodes),
         TEST(the_last_of_repeated_singular_fields_wins),
         TEST(user_ids_come_back_sorted_and_distinct),
