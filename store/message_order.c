@@ -98,10 +98,11 @@ static void sort_by_chat(struct database_message *messages, size_t count)
     bool fits = number_range(messages, count, &low, &range);
     place *places = fits ? malloc(2 * count * sizeof *places) : NULL;
     place *from = places;
-    place *to = places + count;
+    place *to;
 
     if (places == NULL)
         return;
+    to = places + count;
     for (size_t i = 0; i < count; i++)
         from[i] = (messages[i].chat_number - low) << 32 | i;
     for (unsigned bits = 0; bits < 32 && range >> bits > 0; bits += DIGIT_BITS) {
