@@ -3,7 +3,7 @@
 # what the operator's tool has beyond the store.
 SIMULATION_SOURCES = $(wildcard tests/simulation/*.c)
 SIMULATION = $(BUILD)/tests/simulation/simulation
-SIMULATED = $(filter $(addprefix $(BUILD)/store/,store%.o slices.o state.o tail.o message_page.o table.o \
+SIMULATED = $(filter $(addprefix $(BUILD)/store/,store%.o slices.o message_order.o state.o tail.o message_page.o table.o \
 	client_filter.o reader.o radix.o command.o digest.o crc32c.o status.o),$(STORE))
 # Of base, what has no thread and no socket.
 SIMULATED += $(filter-out %/handshake.o %/side_thread.o,$(BASE))
