@@ -56,7 +56,7 @@
  * take, which the library does, stays cheap. */
 #define WRITE_BYTES (64 * 1024)
 /* The library has a thread for each subscription that is being drained. */
-#define DRAINED_AT_ONCE 32
+#define DRAINED_AT_ONCE 256
 #define CONNECTED_URL_BYTES 1024
 #define ATTEMPT_ERROR_BYTES 256
 /* A TLS handshake may take one to two of them. */
@@ -247,8 +247,16 @@ static void on_check(uv_check_t *check)
 
 /* ---- Flushing ---- */
 
+/* At least 1: the library takes no less. */
+static int64_t left_ms(uint64_t deadline_ms)
+{
+    uint64_t now_ms = uv_hrtime() / 1000000;
+
+    return now_ms < deadline_ms ? (int64_t)(deadline_ms - now_ms) : 1;
+}
+
 /* Some at a time: with a round trip, the threads of those before have ended, or nearly so. */
-static natsStatus drain_subscriptions(const struct flush *flush)
+static natsStatus drain_subscriptions(const struct flush *flush, uint64_t deadline_ms)
 {
     const struct broker *broker = flush->broker;
     natsStatus status = NATS_OK;
@@ -256,21 +264,22 @@ static natsStatus drain_subscriptions(const struct flush *flush)
     for (size_t i = 0; i < broker->subscription_count && status == NATS_OK; i++) {
         natsSubscription *subscription = broker->subscriptions[i].nats;
         if (subscription != NULL)
-            status = natsSubscription_DrainTimeout(subscription, (int64_t)flush->timeout_ms);
+            status = natsSubscription_DrainTimeout(subscription, left_ms(deadline_ms));
         if (status == NATS_OK && i % DRAINED_AT_ONCE == DRAINED_AT_ONCE - 1)
-            status = natsConnection_FlushTimeout(flush->connection, (int64_t)flush->timeout_ms);
+            status = natsConnection_FlushTimeout(flush->connection, left_ms(deadline_ms));
     }
     return status;
 }
 
+/* All of it within one timeout, however many round trips it is. */
 static void flush_work(uv_work_t *work)
 {
     struct flush *flush = work->data;
-    natsStatus drained = flush->drain ? drain_subscriptions(flush) : NATS_OK;
+    uint64_t deadline_ms = uv_hrtime() / 1000000 + flush->timeout_ms;
 
-    flush->status = natsConnection_FlushTimeout(flush->connection, (int64_t)flush->timeout_ms);
-    if (drained != NATS_OK)
-        flush->status = drained;
+    flush->status = flush->drain ? drain_subscriptions(flush, deadline_ms) : NATS_OK;
+    if (flush->status == NATS_OK)
+        flush->status = natsConnection_FlushTimeout(flush->connection, left_ms(deadline_ms));
 }
 
 static void flush_finished(uv_work_t *work, int cancelled)
