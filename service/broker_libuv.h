@@ -10,7 +10,9 @@
 struct broker_libuv {
     void (*init)(void);
     void (*set_thread_loop)(uv_loop_t *loop);
-    natsStatus (*attach)(void **user_data, void *loop, natsConnection *connection, natsSock socket);
+    /* A connection's first socket; from the loop's thread. */
+    natsStatus (*attach)(void **user_data, uv_loop_t *loop, natsConnection *connection,
+                         natsSock socket);
     natsStatus (*read)(void *user_data, bool add);
     natsStatus (*write)(void *user_data, bool add);
     natsStatus (*detach)(void *user_data);
