@@ -106,7 +106,7 @@ mutant "a chat of the same users again" store/state.c \
 mutant "take other content for a retry" store/state.c \
     's/!same_text\(subject, &stored.subject\) \|\| //'
 mutant "read a page's database part without its tail" store/store_history.c \
-    's/status == 0 && read->tail.count > 0/false/'
+    's/read->status == 0 && read->tail.count > 0/false/'
 mutant "go on in the tail where the database's part was cut" store/store_history.c \
     's/read->page.count != stored_high\(read\) - read->low/false/'
 mutant "read the tail's part when the page comes back" store/store_history.c \
