@@ -42,7 +42,7 @@ describe('the chat page', () => {
     await barry.sees('  indented\n\nand in lines');
     await barry.sees(script);
     for (const person of [ada, barry]) {
-      assert.deepEqual(await person.seqs(), [1, 2, 3]);
+      await person.seqsAre([1, 2, 3]);
       await person.outboxIs([]);
       assert.equal(await person.page.locator('#messages script, #messages img').count(), 0);
     }
@@ -79,7 +79,7 @@ describe('the chat page', () => {
     await barry.context.setOffline(false);
     await barry.sees('written offline');
     await ada.sees('written offline');
-    for (const person of [ada, barry]) assert.deepEqual(await person.seqs(), range(1, 32));
+    for (const person of [ada, barry]) await person.seqsAre(range(1, 32));
     await barry.page.getByText('You are offline.').waitFor({ state: 'hidden' });
     assert.equal((await stored(ada.chatId)).length, 32);
   });
@@ -96,7 +96,7 @@ describe('the chat page', () => {
     await stage.gateway.start();
     for (const person of [ada, barry]) {
       await person.sees('and one more');
-      assert.deepEqual(await person.seqs(), range(1, 8));
+      await person.seqsAre(range(1, 8));
       await person.page.getByText(/Connection lost/).waitFor({ state: 'hidden' });
     }
     const texts = (await stored(ada.chatId)).slice(-2);
@@ -118,7 +118,7 @@ describe('the chat page', () => {
       await own.world.chatd.start();
       await ada.sees('written without a service');
       await ada.outboxIs([]);
-      assert.deepEqual(await ada.seqs(), [1, 2]);
+      await ada.seqsAre([1, 2]);
     } finally {
       await own.close();
     }
@@ -155,7 +155,7 @@ describe('the chat page', () => {
     await ada.outboxIs([]);
     assert.ok(cut, 'the answer was lost');
     assert.equal(new Set(attempts).size, 1);
-    assert.deepEqual(await ada.seqs(), [1]);
+    await ada.seqsAre([1]);
     assert.deepEqual(await stored(ada.chatId), [`${ada.name}: only once`]);
   });
 
@@ -258,7 +258,7 @@ describe('the chat page', () => {
     for (const i of range(1, 4)) await sendElsewhere(ada.chatId, `message ${i}`);
     await ada.sees('message 4');
     assert.equal(tampered, 1);
-    assert.deepEqual(await ada.seqs(), [1, 2, 3, 4]);
+    await ada.seqsAre([1, 2, 3, 4]);
   });
 
   it('says what is wrong with a link or a name', async () => {

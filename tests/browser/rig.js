@@ -173,13 +173,22 @@ class Person {
       { text: item.querySelector('.text').textContent, state: item.dataset.state })));
   }
 
-  async outboxIs(expected) {
+  outboxIs(expected) {
+    return this.#comesTo('outbox', expected, () => this.outbox());
+  }
+
+  // Shown as committed; one's own message is, once it is acknowledged.
+  seqsAre(expected) {
+    return this.#comesTo('messages', expected, () => this.seqs());
+  }
+
+  async #comesTo(what, expected, find) {
     let found;
-    await eventually(`${this.name}'s outbox is ${JSON.stringify(expected)}`, async () => {
-      found = await this.outbox();
+    await eventually(`${this.name}'s ${what}: ${JSON.stringify(expected)}`, async () => {
+      found = await find();
       return JSON.stringify(found) === JSON.stringify(expected);
     }).catch((error) => {
-      throw new Error(`${error.message}; it is ${JSON.stringify(found)}`);
+      throw new Error(`${error.message}; found ${JSON.stringify(found)}`);
     });
   }
 
