@@ -65,7 +65,7 @@ static struct follower *followers;
 static uint64_t follower_count;
 static int state_file;
 static bool slow;
-static bool ending;
+static bool ending; /* the client and its follows are being closed */
 
 static uint64_t digest_add(uint64_t digest, const char *text)
 {
@@ -78,7 +78,7 @@ static void on_pause_over(uv_timer_t *timer)
 {
     struct follower *f = timer->data;
 
-    if (f->follow != NULL)
+    if (f->follow != NULL && !ending)
         chat_follow_resume(f->follow);
 }
 
@@ -140,7 +140,7 @@ static void on_close_one(uv_timer_t *timer)
     struct chat_follow *follow = f->follow;
 
     (void)timer;
-    if (follow == NULL || slow)
+    if (follow == NULL || slow || ending)
         return;
     f->follow = NULL;
     chat_follow_close(follow, start_follow, f);
