@@ -138,6 +138,7 @@ describe('the service API', { timeout: 300000 }, () => {
     await world.chatd.start();
     const recovered = await data();
     assert.ok(recovered.recovered_records >= 2 && recovered.recovery_us > 0);
+    await eventually('both connections', async () => (await data()).connections === 2);
     await world.broker.stop();
     await world.broker.start();
     await world.chatd.waitForEvent('broker.reconnected');
