@@ -40,7 +40,7 @@ describe('chat connect', { timeout: 300000 }, () => {
     bob.type('hello ann\n');
     await ann.hasShown(3);
     ann.type('é👍\t"quoted" --not=an-option\n\n\nafter two empty ones\n');
-    await bob.hasShown(5);
+    await Promise.all([ann.hasShown(5), bob.hasShown(5)]);
     for (const session of [ann, bob]) {
       assert.deepEqual(session.messages.map(({ user_id: user, text }) => [user, text]), [['bob', 'before'], ['ann', 'hello bob'],
         ['bob', 'hello ann'], ['ann', 'é👍\t"quoted" --not=an-option'], ['ann', 'after two empty ones']]);
