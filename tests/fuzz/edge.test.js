@@ -109,8 +109,8 @@ async function attack(random, port, input) {
   if (random.chance(0.3)) raw.socket.end();
   const patience = new Promise((resolve) => { setTimeout(resolve, 5 + random.below(60)); });
   await Promise.race([raw.closed, patience]);
-  // While it is connecting, Node would lose it: it could not be reset, and would never be closed.
-  if (random.chance(0.3) && !raw.socket.connecting) raw.socket.resetAndDestroy();
+  // While an end is still to be sent, Node would lose it: it could not be reset, and would never be closed.
+  if (random.chance(0.3) && (!raw.socket.writableEnded || raw.socket.writableFinished)) raw.socket.resetAndDestroy();
   await raw.close();
 }
 
