@@ -1,7 +1,7 @@
 /*
- *   timer ─▶ connect (thread) ─▶ early ─▶ connected … admit ─▶ subscribe ─▶ flush (pool) ─▶ ready
- *     ▲         │ failed                                                         │ failed: once
- * more └─────────┴──── closed by the library, or a subscription failed or is not permitted
+ *   timer ─▶ connect ─▶ early ─▶ connected … admit ─▶ subscribe ─▶ flush (pool) ─▶ ready
+ *     ▲         │ failed                                                │ failed: once more
+ *     └─────────┴──── closed by the library, or a subscription failed or is not permitted
  *
  * An attempt to connect blocks: for seconds when a host swallows what it is sent, and for longer
  * when a name does not resolve. Meanwhile the other connection has its requests, and pages of the
