@@ -141,25 +141,14 @@ static int by_users(const void *left, const void *right)
     return database_by_users(*a, *b);
 }
 
-/* Those of a slice are in order already. */
-static void sort_chats(const struct database_new_chat **chats, size_t count,
-                       int (*order)(const void *, const void *))
-{
-    size_t sorted = 1;
-
-    while (sorted < count && order(&chats[sorted - 1], &chats[sorted]) <= 0)
-        sorted++;
-    if (sorted < count)
-        qsort(chats, count, sizeof *chats, order);
-}
-
 static int put_sorted(const struct settling *settling, const struct database_new_chat **chats,
                       int (*order)(const void *, const void *),
                       int (*put)(const struct settling *, const struct database_new_chat *))
 {
     int rc = 0;
 
-    sort_chats(chats, settling->batch->chat_count, order);
+    /* Those of a slice are in order already. */
+    database_sort(chats, settling->batch->chat_count, sizeof *chats, order);
     for (size_t i = 0; i < settling->batch->chat_count && rc == 0; i++)
         rc = put(settling, chats[i]);
     return rc;
@@ -414,18 +403,6 @@ static int put_clients(const struct settling *settling, const struct database_me
                                 count, settling->failure);
 }
 
-/* They may be in order already: then looking is all there is to do. */
-static void sort_messages(struct database_message *messages, size_t count,
-                          int (*order)(const void *, const void *))
-{
-    size_t sorted = 1;
-
-    while (sorted < count && order(&messages[sorted - 1], &messages[sorted]) <= 0)
-        sorted++;
-    if (sorted < count)
-        qsort(messages, count, sizeof *messages, order);
-}
-
 /* The messages lie chat by chat. Those of each are put in `order` before they go to `put`. */
 static int for_each_chat(const struct settling *settling, int (*order)(const void *, const void *),
                          int (*put)(const struct settling *, const struct database_message *,
@@ -440,7 +417,7 @@ static int for_each_chat(const struct settling *settling, int (*order)(const voi
         size_t end = from + 1;
         while (end < count && messages[end].chat_number == messages[from].chat_number)
             end++;
-        sort_messages(messages + from, end - from, order);
+        database_sort(messages + from, end - from, sizeof *messages, order);
         rc = put(settling, messages + from, end - from);
         from = end;
     }
@@ -479,7 +456,8 @@ static int put_all(struct settling *settling, const struct database_totals *tota
 
     if (rc == 0)
         rc = put_chats(settling);
-    sort_messages(settling->batch->messages, settling->batch->message_count, database_by_seq);
+    database_sort(settling->batch->messages, settling->batch->message_count,
+                  sizeof *settling->batch->messages, database_by_seq);
     if (rc == 0)
         rc = for_each_chat(settling, database_by_seq, put_log);
     if (rc == 0)

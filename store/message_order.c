@@ -12,20 +12,10 @@
 
 #include "store/database_order.h"
 #include "store/radix.h"
-#include <stdbool.h>
 #include <stdlib.h>
 
 /* A few are sorted sooner by comparing. */
 #define FEW 64
-
-static bool is_sorted(const struct database_message *messages, size_t count)
-{
-    size_t sorted = 1;
-
-    while (sorted < count && database_by_seq(&messages[sorted - 1], &messages[sorted]) <= 0)
-        sorted++;
-    return sorted >= count;
-}
 
 /* Puts each message where its index stands, going round each cycle of places once. */
 static void move_messages(struct database_message *messages, struct radix_item *items, size_t count)
@@ -63,6 +53,5 @@ void message_order(struct database_message *messages, size_t count)
 {
     if (count > FEW)
         sort_by_chat(messages, count);
-    if (!is_sorted(messages, count))
-        qsort(messages, count, sizeof *messages, database_by_seq);
+    database_sort(messages, count, sizeof *messages, database_by_seq);
 }
