@@ -88,30 +88,36 @@ static int find_chat(struct finding *finding, struct database_lookup *lookup)
     return rc;
 }
 
-static int find_head(const struct finding *finding, struct database_lookup *lookup)
+/* A row that every chat has, by the chat's number. */
+static int get_numbered(MDB_cursor *cursor, const struct database_lookup *lookup,
+                        struct database_row *row)
 {
     uint8_t key[DATABASE_NUMBER_KEY_BYTES];
-    struct database_row row;
     int rc;
 
     database_number_key(key, lookup->number);
-    rc = get(finding->heads, key, sizeof key, &row);
-    if (rc == STORE_NOT_FOUND || (rc == 0 && !database_decode_head(&row, &lookup->head_seq)))
-        return STORE_CORRUPT;
+    rc = get(cursor, key, sizeof key, row);
+    return rc == STORE_NOT_FOUND ? STORE_CORRUPT : rc;
+}
+
+static int find_head(const struct finding *finding, struct database_lookup *lookup)
+{
+    struct database_row row;
+    int rc = get_numbered(finding->heads, lookup, &row);
+
+    if (rc == 0 && !database_decode_head(&row, &lookup->head_seq))
+        rc = STORE_CORRUPT;
     return rc == 0 ? database_check_log_end(finding->snapshot, lookup->number, lookup->head_seq)
                    : rc;
 }
 
 static int find_users(const struct finding *finding, struct database_lookup *lookup)
 {
-    uint8_t key[DATABASE_NUMBER_KEY_BYTES];
     struct database_row row;
-    int rc;
+    int rc = get_numbered(finding->members, lookup, &row);
 
-    database_number_key(key, lookup->number);
-    rc = get(finding->members, key, sizeof key, &row);
-    if (rc == STORE_NOT_FOUND || (rc == 0 && !database_row_check(&row)))
-        return STORE_CORRUPT;
+    if (rc == 0 && !database_row_check(&row))
+        rc = STORE_CORRUPT;
     if (rc != 0)
         return rc;
     lookup->users_size = (uint32_t)(row.size - DATABASE_CRC_BYTES);

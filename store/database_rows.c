@@ -91,14 +91,6 @@ static void store_u32(uint8_t *to, uint32_t value)
     memcpy(to, &value, sizeof value);
 }
 
-uint64_t database_load_u64(const uint8_t *from)
-{
-    uint64_t value;
-
-    memcpy(&value, from, sizeof value);
-    return be64toh(value);
-}
-
 void database_store_u64(uint8_t *to, uint64_t value)
 {
     value = htobe64(value);

@@ -9,6 +9,8 @@
 #define STORE_DATABASE_ROWS_H
 
 #include "store/database.h"
+#include <endian.h>
+#include <string.h>
 
 #define DATABASE_FORMAT 2
 
@@ -37,7 +39,15 @@ struct database_row {
     size_t size;
 };
 
-uint64_t database_load_u64(const uint8_t *from);
+/* Big-endian: in the order of keys. */
+static inline uint64_t database_load_u64(const uint8_t *from)
+{
+    uint64_t value;
+
+    memcpy(&value, from, sizeof value);
+    return be64toh(value);
+}
+
 void database_store_u64(uint8_t *to, uint64_t value);
 
 void database_number_key(uint8_t key[DATABASE_NUMBER_KEY_BYTES], uint64_t chat_number);

@@ -12,9 +12,9 @@
  */
 #include "store/store_replay_window.h"
 
+#include "store/database_rows.h"
 #include "store/prefetch.h"
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,14 +161,6 @@ void replay_window_resolve(struct replay_window *window, struct state *state)
 
 /* --- preparing --- */
 
-static uint64_t big_endian(const uint8_t *bytes)
-{
-    uint64_t value;
-
-    memcpy(&value, bytes, sizeof value);
-    return be64toh(value);
-}
-
 static void make_digests(struct replay_window *window)
 {
     for (size_t i = 0; i < window->record_count; i++) {
@@ -200,7 +192,8 @@ static size_t sort_by_chat(const struct replay_window *window)
     for (size_t i = 0; i < window->record_count; i++) {
         const struct replay_record *record = &window->records[i];
         if (is_send(record) && record->chat == NULL)
-            window->order[count++] = (struct radix_item){big_endian(record->chat_id.bytes), i};
+            window->order[count++] =
+                (struct radix_item){database_load_u64(record->chat_id.bytes), i};
     }
     sort(window, count);
     return count;
@@ -280,7 +273,7 @@ static void find_all_users(struct replay_window *window)
     for (size_t i = 0; i < window->record_count; i++) {
         const struct replay_record *record = &window->records[i];
         if (is_new(record) && record->digested)
-            window->order[count++] = (struct radix_item){big_endian(record->digest), i};
+            window->order[count++] = (struct radix_item){database_load_u64(record->digest), i};
     }
     sort(window, count);
     for (size_t i = 0; i < count; i++)
