@@ -281,23 +281,32 @@ static int finish_window(struct store_replay *replay, struct replay_window *wind
     return status;
 }
 
-/* The full window is prepared next, by the thread ahead if there is one; the one before, which is
- * prepared, is applied. */
+static bool prepare_ahead(struct store_replay *replay, struct replay_window *window)
+{
+    window->snapshot = replay->snapshot_ahead;
+    if (window->snapshot == NULL || ahead_give(&replay->ahead, replay_window_prepare, window) != 0)
+        return false;
+    replay->given = window;
+    return true;
+}
+
+/* The full window is prepared next, by a thread ahead if there is one; the one before, which is
+ * prepared, is applied meanwhile. */
 static int hand_over(struct store_replay *replay)
 {
     struct replay_window *before = take_back(replay);
     struct replay_window *full = replay->filling;
+    int status;
 
-    replay->filling = NULL;
     replay_window_resolve(full, replay->state);
-    if (replay->snapshot_ahead != NULL && !replay->has_thread)
-        replay->has_thread = ahead_start(&replay->ahead) == 0;
-    if (replay->has_thread) {
-        full->snapshot = replay->snapshot_ahead;
-        replay->given = full;
-        ahead_give(&replay->ahead, replay_window_prepare, full);
+    if (prepare_ahead(replay, full)) {
+        replay->filling = NULL;
         return before == NULL ? 0 : finish_window(replay, before);
     }
+    status = before == NULL ? 0 : finish_window(replay, before);
+    if (status != 0)
+        return status;
+    replay->filling = NULL;
     full->snapshot = replay->snapshot;
     replay_window_prepare(full);
     return finish_window(replay, full);
@@ -331,8 +340,7 @@ int store_replay_end(void *data)
 
 void store_replay_free(struct store_replay *replay)
 {
-    if (replay->has_thread)
-        ahead_stop(&replay->ahead);
+    ahead_wait(&replay->ahead);
     replay_window_free(replay->filling);
     replay_window_free(replay->given);
     replay_window_free(replay->unused);

@@ -29,7 +29,6 @@ struct store_replay {
     struct replay_window *given;   /* being prepared */
     struct replay_window *unused;
     struct ahead ahead;
-    bool has_thread;
 };
 
 /* A journal_replay_fn; `data` is the struct store_replay. Records are applied some time before
@@ -38,7 +37,7 @@ struct store_replay {
 int store_replay_record(void *data, const struct journal_record *record);
 /* All records have been replayed: applies those that wait. As above. */
 int store_replay_end(void *data);
-/* Ends the thread; what was not applied is lost. The snapshots may be ended then. */
+/* Waits for the thread; what was not applied is lost. The snapshots may be ended then. */
 void store_replay_free(struct store_replay *replay);
 
 #endif

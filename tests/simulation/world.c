@@ -335,40 +335,39 @@ int uv_is_closing(const uv_handle_t *handle)
 
 /* --- the workers --- */
 
-/* What a thread does ahead is done when it gets it, or when it is waited for. */
-int ahead_start(struct ahead *ahead)
+/* What a thread does ahead is done when it gets it, or when it is waited for. There is one job at
+ * a time in all. */
+static struct {
+    void (*run)(void *data); /* NULL: done */
+    void *data;
+} job_ahead;
+
+static void run_ahead(void)
 {
-    *ahead = (struct ahead){.run = NULL};
-    return 0;
+    void (*run)(void *data) = job_ahead.run;
+
+    job_ahead.run = NULL;
+    if (run != NULL)
+        run(job_ahead.data);
 }
 
-static void ahead_run(struct ahead *ahead)
-{
-    if (ahead->run != NULL)
-        ahead->run(ahead->data);
-    ahead->run = NULL;
-}
-
-void ahead_give(struct ahead *ahead, void (*run)(void *data), void *data)
+int ahead_give(struct ahead *ahead, void (*run)(void *data), void *data)
 {
     if (ahead->busy)
         world_fail("the thread ahead has a job and is given another");
-    ahead->run = run;
-    ahead->data = data;
+    job_ahead.run = run;
+    job_ahead.data = data;
     ahead->busy = true;
     if (world_chance(50))
-        ahead_run(ahead);
+        run_ahead();
+    return 0;
 }
 
 void ahead_wait(struct ahead *ahead)
 {
-    ahead_run(ahead);
+    if (ahead->busy)
+        run_ahead();
     ahead->busy = false;
-}
-
-void ahead_stop(struct ahead *ahead)
-{
-    ahead_wait(ahead);
 }
 
 int worker_start(struct worker *worker, uv_loop_t *uv)
