@@ -24,7 +24,6 @@
 #include "store/store_replay_window.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,24 +55,6 @@ static int recover_own(struct store_replay *replay, const struct uuid *id, bool 
     return status;
 }
 
-/* The chat of a New's users, if the database has one. */
-static int recover_users(struct store_replay *replay, const struct replay_record *record,
-                         const struct command_new *command, struct state_found *found)
-{
-    char namespace_name[DATABASE_NAMESPACE_BYTES_MAX + 1];
-    int status;
-
-    *found =
-        (struct state_found){.found = record->known == REPLAY_THERE, .chat_id = record->chat_id};
-    if (record->known != REPLAY_NOT_KNOWN)
-        return 0;
-    snprintf(namespace_name, sizeof namespace_name, "%.*s", (int)command->namespace_size,
-             command->namespace_name);
-    status = database_find_users(replay->snapshot, namespace_name, record->digest, &found->chat_id);
-    found->found = status == 0;
-    return status == STORE_NOT_FOUND ? 0 : status;
-}
-
 static int recover_new(struct store_replay *replay, struct replay_record *record)
 {
     struct state *state = replay->state;
@@ -85,12 +66,15 @@ static int recover_new(struct store_replay *replay, struct replay_record *record
     if (!command_new_read(record->payload, record->size, &command))
         return corrupt(replay, record, "it is no New command", STORE_CORRUPT);
     if (!record->digested)
-        status = digest_users(&state->digester, command.users, command.users_size, record->digest);
+        status = replay_record_digest(record, &state->digester);
     if (status != 0)
         return status;
-    status = recover_users(replay, record, &command, &found);
+    if (record->known == REPLAY_NOT_KNOWN)
+        status = replay_record_find_users(record, replay->snapshot);
     if (status != 0)
         return corrupt(replay, record, "its users could not be looked up", status);
+    found =
+        (struct state_found){.found = record->known == REPLAY_THERE, .chat_id = record->chat_id};
     if (found.found && uuid_is(&found.chat_id, &command.chat_id)) {
         status = recover_own(replay, &command.chat_id, &found.found);
         if (status != 0)
@@ -161,20 +145,19 @@ static int recover_chat(struct store_replay *replay, const struct replay_window 
 /* Whether the database knows the client id. Which message it has is of no use: nobody waits for the
  * answer any more. Returns 0, or STORE_CORRUPT: a damaged row. */
 static int recover_client(struct store_replay *replay, const struct chat *chat,
-                          const struct replay_record *record, struct state_found *found)
+                          struct replay_record *record, struct state_found *found)
 {
-    int status;
+    int status = 0;
 
     *found = (struct state_found){0};
     if (chat->settled_seq == 0)
         return 0;
-    if (record->known != REPLAY_NOT_KNOWN && record->number == chat->number) {
-        found->found = record->known == REPLAY_THERE;
-        return 0;
+    if (record->known == REPLAY_NOT_KNOWN || record->number != chat->number) {
+        record->number = chat->number;
+        status = replay_record_find_client(record, replay->snapshot);
     }
-    status = database_find_client(replay->snapshot, chat->number, record->digest, &found->seq);
-    found->found = status == 0;
-    return status == STORE_NOT_FOUND ? 0 : status;
+    found->found = record->known == REPLAY_THERE;
+    return status;
 }
 
 static int recover_send(struct store_replay *replay, const struct replay_window *window,
@@ -189,8 +172,7 @@ static int recover_send(struct store_replay *replay, const struct replay_window 
     if (!record->readable)
         return corrupt(replay, record, "it is no Send command", STORE_CORRUPT);
     if (!record->digested)
-        status = digest_client(&state->digester, record->user_id.data, record->user_id.size,
-                               record->client_id.data, record->client_id.size, record->digest);
+        status = replay_record_digest(record, &state->digester);
     if (status != 0)
         return status;
     status = recover_chat(replay, window, record, &chat);

@@ -161,21 +161,24 @@ void replay_window_resolve(struct replay_window *window, struct state *state)
 
 /* --- preparing --- */
 
+int replay_record_digest(struct replay_record *record, struct digester *digester)
+{
+    struct command_new command;
+    int status = STORE_CORRUPT;
+
+    if (is_send(record))
+        status = digest_client(digester, record->user_id.data, record->user_id.size,
+                               record->client_id.data, record->client_id.size, record->digest);
+    else if (is_new(record) && command_new_read(record->payload, record->size, &command))
+        status = digest_users(digester, command.users, command.users_size, record->digest);
+    record->digested = status == 0;
+    return status;
+}
+
 static void make_digests(struct replay_window *window)
 {
-    for (size_t i = 0; i < window->record_count; i++) {
-        struct replay_record *record = &window->records[i];
-        struct command_new command;
-        int status = STORE_NOT_FOUND;
-
-        if (is_send(record))
-            status = digest_client(&window->digester, record->user_id.data, record->user_id.size,
-                                   record->client_id.data, record->client_id.size, record->digest);
-        else if (is_new(record) && command_new_read(record->payload, record->size, &command))
-            status =
-                digest_users(&window->digester, command.users, command.users_size, record->digest);
-        record->digested = status == 0;
-    }
+    for (size_t i = 0; i < window->record_count; i++)
+        (void)replay_record_digest(&window->records[i], &window->digester);
 }
 
 static void sort(const struct replay_window *window, size_t count)
@@ -230,6 +233,22 @@ static void find_chats(struct replay_window *window)
     }
 }
 
+/* What the database was asked for is known unless the answer is damage. */
+static int know(struct replay_record *record, int status)
+{
+    record->known = status == 0                 ? REPLAY_THERE
+                    : status == STORE_NOT_FOUND ? REPLAY_NOT_THERE
+                                                : REPLAY_NOT_KNOWN;
+    return status == STORE_NOT_FOUND ? 0 : status;
+}
+
+int replay_record_find_client(struct replay_record *record, struct database_snapshot *snapshot)
+{
+    uint64_t seq;
+
+    return know(record, database_find_client(snapshot, record->number, record->digest, &seq));
+}
+
 static void find_clients(struct replay_window *window)
 {
     size_t count = 0;
@@ -240,29 +259,20 @@ static void find_clients(struct replay_window *window)
             window->order[count++] = (struct radix_item){record->number, i};
     }
     sort(window, count);
-    for (size_t i = 0; i < count; i++) {
-        struct replay_record *record = &window->records[window->order[i].index];
-        uint64_t seq;
-        int status = database_find_client(window->snapshot, record->number, record->digest, &seq);
-        record->known = status == 0                 ? REPLAY_THERE
-                        : status == STORE_NOT_FOUND ? REPLAY_NOT_THERE
-                                                    : REPLAY_NOT_KNOWN;
-    }
+    for (size_t i = 0; i < count; i++)
+        (void)replay_record_find_client(&window->records[window->order[i].index], window->snapshot);
 }
 
-static void find_users(struct replay_window *window, struct replay_record *record)
+int replay_record_find_users(struct replay_record *record, struct database_snapshot *snapshot)
 {
     char name[DATABASE_NAMESPACE_BYTES_MAX + 1];
     struct command_new command;
-    int status;
 
     if (!command_new_read(record->payload, record->size, &command))
-        return;
+        return STORE_CORRUPT;
     memcpy(name, command.namespace_name, command.namespace_size);
     name[command.namespace_size] = '\0';
-    status = database_find_users(window->snapshot, name, record->digest, &record->chat_id);
-    if (status == 0 || status == STORE_NOT_FOUND)
-        record->known = status == 0 ? REPLAY_THERE : REPLAY_NOT_THERE;
+    return know(record, database_find_users(snapshot, name, record->digest, &record->chat_id));
 }
 
 /* Those of one namespace mostly, so that it need not be what they are sorted by. */
@@ -277,7 +287,7 @@ static void find_all_users(struct replay_window *window)
     }
     sort(window, count);
     for (size_t i = 0; i < count; i++)
-        find_users(window, &window->records[window->order[i].index]);
+        (void)replay_record_find_users(&window->records[window->order[i].index], window->snapshot);
 }
 
 void replay_window_prepare(void *data)

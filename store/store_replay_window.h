@@ -30,8 +30,8 @@ struct replay_record {
     uint32_t size;
     uint8_t kind;
     bool readable;
-    uint8_t digested; /* whether it has its digest */
-    uint8_t known;    /* enum replay_known: what the database has of client id or users */
+    bool digested; /* it has its digest */
+    uint8_t known; /* enum replay_known: what the database has of client id or users */
     struct command_text client_id; /* of a Send */
     struct command_text user_id;
     struct uuid chat_id; /* of a Send; of a New, if its users are known: their chat's */
@@ -74,5 +74,14 @@ void replay_window_prepare(void *data);
  * processor's cache, first where it is, then itself. */
 void replay_window_expect(const struct replay_window *window, const struct state *state,
                           size_t from);
+
+/*
+ * What preparing does for one record that is readable, for whoever has to make up for it. The first
+ * fills in `digest`, which the others need; these fill in `known`, of a client id in the chat
+ * `number` and of a New's users with `chat_id`. Return 0 or a store_status.
+ */
+int replay_record_digest(struct replay_record *record, struct digester *digester);
+int replay_record_find_client(struct replay_record *record, struct database_snapshot *snapshot);
+int replay_record_find_users(struct replay_record *record, struct database_snapshot *snapshot);
 
 #endif

@@ -85,7 +85,7 @@ mutant "acknowledge what met a full disk" store/store_write.c \
 mutant "recover without looking for client ids" store/store_replay.c \
     's/if \(chat->settled_seq == 0\)/if (true)/'
 mutant "recover without looking for users" store/store_replay.c \
-    's/found->found = status == 0;/found->found = false;/; s/\.found = record->known == REPLAY_THERE,/.found = false,/'
+    's/\.found = record->known == REPLAY_THERE,/.found = false,/'
 mutant "recover a chat again that the window before has" store/store_replay.c \
     's/ : state_find_chat\(replay->state, &record->chat_id\);/ : NULL;/'
 mutant "recover without holding on to chats until their records are applied" \
@@ -93,8 +93,8 @@ mutant "recover without holding on to chats until their records are applied" \
     's/^        state_pin\(state, record->chat\);/        state_pin(state, record->chat), state_unpin(state, record->chat), record->chat->pins++;/'
 mutant "recover without the last window" store/store_replay.c \
     's/status == 0 && last != NULL \?/status == 0 \&\& last == NULL ?/'
-mutant "recover without the client ids that were looked up ahead" store/store_replay.c \
-    's/found->found = record->known == REPLAY_THERE;/found->found = false;/'
+mutant "recover as if nothing that is looked up were there" store/store_replay_window.c \
+    's/\? REPLAY_THERE$/? REPLAY_NOT_THERE/'
 mutant "settle one record too many" store/state.c \
     's/\.settled_lsn = state->applied_lsn,/.settled_lsn = state->applied_lsn + 1,/'
 mutant "forget new chats before they are settled" store/state.c \
