@@ -96,7 +96,6 @@ struct broker {
     unsigned flushes;               /* under way; they use `connection` */
     struct side_thread *connecting; /* NULL: not now. It uses `options`, `adapter` and: */
     struct attempt attempt;
-    bool abandoned; /* it was connecting at the end, and goes on */
     uint64_t retry_ms;
     struct pace retry_pace;
     struct pace refused_pace;
@@ -694,10 +693,8 @@ void broker_flush(struct broker *broker, uint64_t timeout_ms, void (*done)(void 
 void broker_close(struct broker *broker)
 {
     broker->stopping = true;
-    if (broker->connecting != NULL) {
-        broker->abandoned = true;
+    if (broker->connecting != NULL)
         side_thread_leave(broker->connecting);
-    }
     broker_watch_stop(&broker->watch);
     uv_close((uv_handle_t *)&broker->timer, NULL);
     uv_close((uv_handle_t *)&broker->check, NULL);
@@ -708,7 +705,7 @@ void broker_close(struct broker *broker)
 bool broker_free_all(struct broker *const *brokers, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (brokers[i]->abandoned)
+        if (brokers[i]->connecting != NULL) /* it has been left, and goes on */
             return false;
     }
     for (size_t i = 0; i < count; i++) {
