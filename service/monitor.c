@@ -126,6 +126,7 @@ static json_t *store_figures(const struct service *service)
     json_object_set_new(object, "settle_lag_commands",
                         number(s.last_lsn > s.settled_lsn ? s.last_lsn - s.settled_lsn : 0));
     json_object_set_new(object, "chats_cached", number(s.chats_cached));
+    json_object_set_new(object, "client_lookups", number(s.client_lookups));
     add_service_figures(service, object);
     return object;
 }

@@ -147,6 +147,14 @@ int database_read_users(struct database_snapshot *snapshot, uint64_t chat_number
 int database_find_users(struct database_snapshot *snapshot, const char *namespace_name,
                         const uint8_t digest[DATABASE_USERS_DIGEST_BYTES], struct uuid *chat_id);
 
+/*
+ * Tells the digests of all client ids of a chat, in no order. STORE_NOT_FOUND when it has no
+ * messages; STORE_CORRUPT when a row is damaged or there are not as many as it has messages, after
+ * some may have been told.
+ */
+int database_each_client(struct database_snapshot *snapshot, uint64_t chat_number,
+                         void (*tell)(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES]),
+                         void *data);
 /* The seq of an earlier message with this client id. STORE_NOT_FOUND when there is none. */
 int database_find_client(struct database_snapshot *snapshot, uint64_t chat_number,
                          const uint8_t digest[DATABASE_DIGEST_BYTES], uint64_t *seq);

@@ -96,6 +96,86 @@ int database_search_clients(MDB_txn *txn, const struct database *database, MDB_c
     return database_search_bucket(&bucket.row, bucket.count, digest, seq) ? 0 : STORE_NOT_FOUND;
 }
 
+/* --- telling --- */
+
+struct telling {
+    void (*tell)(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES]);
+    void *data;
+    uint64_t told;
+};
+
+static void tell_bucket(struct telling *telling, const struct bucket *bucket)
+{
+    struct database_client client;
+
+    for (size_t i = 0; i < bucket->count; i++) {
+        database_decode_client(&bucket->row, i, &client);
+        telling->tell(telling->data, client.digest);
+    }
+    telling->told += bucket->count;
+}
+
+static int tell_recent(struct telling *telling, MDB_txn *txn, const struct database *database,
+                       uint64_t chat_number)
+{
+    uint8_t key[DATABASE_NUMBER_KEY_BYTES];
+    struct database_row row;
+    struct bucket bucket;
+    int rc;
+
+    database_number_key(key, chat_number);
+    rc = database_get(txn, database, TABLE_RECENT, key, sizeof key, &row);
+    if (rc == STORE_NOT_FOUND)
+        return explain_no_recent(txn, database, chat_number);
+    if (rc == 0)
+        rc = open_bucket(TABLE_RECENT, &row, chat_number, &bucket);
+    if (rc == 0)
+        tell_bucket(telling, &bucket);
+    return rc;
+}
+
+static int tell_settled(struct telling *telling, MDB_cursor *clients, uint64_t chat_number)
+{
+    static const uint8_t lowest[DATABASE_DIGEST_BYTES];
+    uint8_t key_bytes[DATABASE_CLIENT_KEY_BYTES];
+    MDB_val key = {sizeof key_bytes, key_bytes};
+    MDB_cursor_op next = MDB_SET_RANGE;
+    MDB_val value;
+    int rc;
+
+    database_client_key(key_bytes, chat_number, lowest);
+    while ((rc = mdb_cursor_get(clients, &key, &value, next)) == 0) {
+        struct database_row row = database_row_of(&key, &value);
+        struct bucket bucket;
+        if (!is_of(&row, chat_number))
+            return 0;
+        rc = open_bucket(TABLE_CLIENTS, &row, chat_number, &bucket);
+        if (rc != 0)
+            return rc;
+        tell_bucket(telling, &bucket);
+        next = MDB_NEXT;
+    }
+    return rc == MDB_NOTFOUND ? 0 : database_read_status(rc, TABLE_CLIENTS);
+}
+
+int database_tell_clients(MDB_txn *txn, const struct database *database, MDB_cursor *clients,
+                          uint64_t chat_number,
+                          void (*tell)(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES]),
+                          void *data)
+{
+    struct telling telling = {.tell = tell, .data = data};
+    uint64_t head_seq = 0;
+    int rc = database_read_head(txn, database, chat_number, &head_seq);
+
+    if (rc == 0)
+        rc = tell_recent(&telling, txn, database, chat_number);
+    if (rc == 0 && telling.told != head_seq)
+        rc = tell_settled(&telling, clients, chat_number);
+    if (rc == 0 && telling.told != head_seq)
+        rc = database_damaged(TABLE_CLIENTS, "not as many client ids as messages", chat_number);
+    return rc;
+}
+
 /* --- adding --- */
 
 struct adding {

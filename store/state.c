@@ -313,6 +313,24 @@ bool state_client_may_be_settled(const struct chat *chat,
     return chat->settled_seq > 0 && client_filter_may_hold(&chat->settled_clients, digest);
 }
 
+bool state_ask_clients(struct chat *chat)
+{
+    if (chat->settled_clients.complete || chat->clients_asked ||
+        chat->settled_seq > CLIENT_FILTER_MAX / 2)
+        return false;
+    chat->clients_asked = true;
+    return true;
+}
+
+void state_know_clients(struct chat *chat, struct client_filter *clients)
+{
+    if (!clients->complete || chat->settled_clients.complete)
+        return;
+    client_filter_free(&chat->settled_clients);
+    chat->settled_clients = *clients;
+    *clients = (struct client_filter){0};
+}
+
 struct chat *state_find_users(const struct state *state, const char *namespace_name,
                               size_t namespace_size,
                               const uint8_t digest[DATABASE_USERS_DIGEST_BYTES])

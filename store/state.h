@@ -53,6 +53,7 @@ struct chat {
     struct chat *idle_older;
     struct fresh *fresh; /* until it is evicted from the index of new chats */
     bool idle;
+    bool clients_asked; /* the database has been asked for settled_clients, once */
 };
 
 struct state {
@@ -115,6 +116,16 @@ struct message *state_find_client(const struct state *state, const struct chat *
  * to look it up. */
 bool state_client_may_be_settled(const struct chat *chat,
                                  const uint8_t digest[DATABASE_DIGEST_BYTES]);
+/* Whether the database is to be asked for the client ids of all of the chat's messages: once, when
+ * they are not known and not too many. */
+bool state_ask_clients(struct chat *chat);
+/*
+ * What it said, if `clients` is complete: from now on it is the chat's, which is pinned. They are to
+ * be those of a snapshot since which nothing of the chat that it may not show was evicted (it was
+ * taken in an epoch that has not ended, or by who loaded the chat); what is evicted later is added
+ * then.
+ */
+void state_know_clients(struct chat *chat, struct client_filter *clients);
 /* The fresh chat of these users, or NULL. */
 struct chat *state_find_users(const struct state *state, const char *namespace_name,
                               size_t namespace_size,

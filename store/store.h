@@ -167,6 +167,7 @@ struct store_statistics {
     uint64_t settled_lsn;
     uint64_t last_lsn; /* durable */
     uint64_t chats_cached;
+    uint64_t client_lookups; /* Sends for which the database was asked about their client id */
     uint64_t refused_overloaded;
     uint64_t refused_full;
     bool full; /* writes are refused for want of disk space */

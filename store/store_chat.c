@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* As many client ids as are in one row. */
+#define FEW_CLIENTS 32
+
 struct chat_load {
     struct reader_item item; /* first */
     struct store *store;
@@ -16,6 +19,7 @@ struct chat_load {
     struct database_chat chat;
     uint8_t *users;
     size_t users_size;
+    struct client_filter clients;
 };
 
 /* Ids that are asked for are anybody's choice: they are spread with something nobody knows. */
@@ -46,6 +50,21 @@ int store_chat_read(struct database_snapshot *snapshot, const struct uuid *id,
     return status == STORE_NOT_FOUND ? STORE_CORRUPT : status;
 }
 
+static void add_client(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES])
+{
+    client_filter_add(data, digest);
+}
+
+void store_chat_read_clients(struct database_snapshot *snapshot, uint64_t chat_number,
+                             struct client_filter *clients)
+{
+    client_filter_begin(clients);
+    if (database_each_client(snapshot, chat_number, add_client, clients) != 0)
+        client_filter_free(clients);
+}
+
+/* Pool thread. The client ids of a chat that has few are read with it: its first Send, which it may
+ * have been loaded for, need not ask for them. */
 static void load_run(struct reader_item *item, struct database_snapshot *snapshot, int status)
 {
     struct chat_load *load = (struct chat_load *)item;
@@ -53,6 +72,8 @@ static void load_run(struct reader_item *item, struct database_snapshot *snapsho
     load->status = snapshot == NULL ? status
                                     : store_chat_read(snapshot, &load->id, &load->chat,
                                                       &load->users, &load->users_size);
+    if (load->status == 0 && load->chat.head_seq > 0 && load->chat.head_seq <= FEW_CLIENTS)
+        store_chat_read_clients(snapshot, load->chat.number, &load->clients);
 }
 
 /* The chat of a finished load, in memory and pinned; or NULL and load->status. */
@@ -61,15 +82,20 @@ static struct chat *load_chat(struct chat_load *load)
     struct state *state = &load->store->state;
     struct chat *chat = state_find_chat(state, &load->id);
 
-    if (chat == NULL && load->status == 0) {
-        chat = state_add_chat(state, &load->chat, load->users, load->users_size);
-        if (chat != NULL)
-            load->users = NULL;
-        else
-            load->status = STORE_NO_MEMORY;
-    }
-    if (chat != NULL)
+    if (chat != NULL) {
         state_pin(state, chat);
+        return chat;
+    }
+    if (load->status != 0)
+        return NULL;
+    chat = state_add_chat(state, &load->chat, load->users, load->users_size);
+    if (chat == NULL) {
+        load->status = STORE_NO_MEMORY;
+        return NULL;
+    }
+    load->users = NULL;
+    state_pin(state, chat);
+    state_know_clients(chat, &load->clients);
     return chat;
 }
 
@@ -97,6 +123,7 @@ static void load_done(struct reader_item *item)
     if (chat != NULL)
         state_unpin(state, chat);
     free(load->users);
+    client_filter_free(&load->clients);
     free(load);
 }
 

@@ -68,6 +68,8 @@ struct store_command {
     int lookup_status; /* STORE_OK, NOT_FOUND, CORRUPT or what went wrong */
     struct state_found found;
     struct message_page original; /* behind found.message */
+    bool clients_asked;           /* the chat's client ids are wanted, too: */
+    struct client_filter clients; /* complete: it has them */
 };
 
 struct batch {
@@ -184,6 +186,10 @@ struct chat *store_chat_get(struct store *store, const struct uuid *id, struct c
  */
 int store_chat_read(struct database_snapshot *snapshot, const struct uuid *id,
                     struct database_chat *chat, uint8_t **users, size_t *users_size);
+/* Pool thread. Makes the set of the chat's client ids; it is not complete if they cannot be read:
+ * whoever needs one of them will hear of it. */
+void store_chat_read_clients(struct database_snapshot *snapshot, uint64_t chat_number,
+                             struct client_filter *clients);
 /* STORE_OK when the chat is in this namespace and has the acting user (NULL: anyone). */
 int store_chat_check(const struct chat *chat, const char *namespace_name, const char *acting_user);
 

@@ -6,8 +6,10 @@
  *
  * A batch fills while the one before it is being synced, and goes when that one is back: group
  * commit. Whether the database knows a Send's client id is found out meanwhile, if it may (see
- * client_filter.h): the journal may hold a retry, and applying it then changes nothing. Batches are
- * applied in their order, each when it is durable and its lookups are done.
+ * client_filter.h): the journal may hold a retry, and applying it then changes nothing. The first
+ * time that a chat from the database is asked about, all of its client ids are read, so that the
+ * Sends behind need no look-up. Batches are applied in their order, each when it is durable and its
+ * lookups are done.
  *
  * A New is looked up before it goes into a batch: most ask for a chat that exists. From there on
  * to its being applied it counts in an epoch, as a Send does from its entry into the batch, so that
@@ -68,6 +70,8 @@ static struct store_command *command_take(struct store *store, enum command_kind
     command->lookup_status = STORE_NOT_FOUND;
     command->found = (struct state_found){0};
     command->original = (struct message_page){0};
+    command->clients_asked = false;
+    command->clients = (struct client_filter){0};
     return command;
 }
 
@@ -90,6 +94,7 @@ static void command_give(struct store_command *command)
     free(command->held);
     free(command->acting_user);
     message_page_free(&command->original);
+    client_filter_free(&command->clients);
     command->next = store->command_unused;
     store->command_unused = command;
     store_command_end(store);
@@ -485,6 +490,17 @@ static uint8_t *command_enqueue(struct store_command *command, size_t size)
 
 /* --- Send --- */
 
+/* Pool thread. */
+static int look_up_client(struct store_command *command, struct database_snapshot *snapshot,
+                          uint64_t *seq)
+{
+    if (command->clients_asked)
+        store_chat_read_clients(snapshot, command->chat->number, &command->clients);
+    if (!client_filter_may_hold(&command->clients, command->digest))
+        return STORE_NOT_FOUND;
+    return database_find_client(snapshot, command->chat->number, command->digest, seq);
+}
+
 /* Pool thread: is this client id in the database, and with which message? */
 static void client_run(struct reader_item *item, struct database_snapshot *snapshot, int status)
 {
@@ -492,10 +508,7 @@ static void client_run(struct reader_item *item, struct database_snapshot *snaps
     struct message_view message = {0};
     uint64_t seq = 0;
 
-    command->lookup_status =
-        snapshot == NULL
-            ? status
-            : database_find_client(snapshot, command->chat->number, command->digest, &seq);
+    command->lookup_status = snapshot == NULL ? status : look_up_client(command, snapshot, &seq);
     if (command->lookup_status != STORE_OK)
         return;
     command->found.found = true;
@@ -513,6 +526,7 @@ static void client_done(struct reader_item *item)
 {
     struct store_command *command = (struct store_command *)item;
 
+    state_know_clients(command->chat, &command->clients);
     command->batch->lookups--;
     apply_ready(command->store);
 }
@@ -530,6 +544,8 @@ static uint8_t *send_enqueue(struct store_command *command, size_t size)
     command->epoch = state_enter(&store->state);
     if (state_client_may_be_settled(command->chat, command->digest)) {
         command->batch->lookups++;
+        store->statistics.client_lookups++;
+        command->clients_asked = state_ask_clients(command->chat);
         command->lookup.run = client_run;
         command->lookup.done = client_done;
         reader_add_urgent(&store->reader, &command->lookup);

@@ -58,6 +58,8 @@ static const struct {
     {"settle_lag_commands", PREFIX "settle_lag_commands", "gauge",
      "Durable commands that are not in the database yet.", 1},
     {"chats_cached", PREFIX "cached_chats", "gauge", "Chats that are known in memory.", 1},
+    {"client_lookups", PREFIX "client_lookups_total", "counter",
+     "Sends for which the database was asked about their client id.", 1},
     {"events", PREFIX "events_total", "counter", "Events published.", 1},
     {"lost_events", PREFIX "lost_events_total", "counter",
      "Events that could not be published; followers find them in history.", 1},

@@ -505,6 +505,24 @@ int database_find_client(struct database_snapshot *snapshot, uint64_t chat_numbe
     return STORE_NOT_FOUND;
 }
 
+int database_each_client(struct database_snapshot *snapshot, uint64_t chat_number,
+                         void (*tell)(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES]),
+                         void *data)
+{
+    const struct disk_chat *chat = chat_of(chat_number);
+
+    /* Half of the time it ends early: then the store has to ask again, or to go without. */
+    size_t limit =
+        chat != NULL && world_chance(50) ? world_random(chat->message_count + 1) : SIZE_MAX;
+
+    (void)snapshot;
+    if (chat == NULL)
+        return STORE_NOT_FOUND;
+    for (size_t i = 0; i < chat->message_count && i < limit; i++)
+        tell(data, chat->messages[i].digest);
+    return limit == SIZE_MAX ? 0 : STORE_NO_MEMORY;
+}
+
 int database_read_log(struct database_snapshot *snapshot, const struct uuid *chat_id,
                       uint64_t chat_number, uint64_t from_seq, uint64_t before_seq, size_t limit,
                       size_t budget_bytes, bool backwards, struct message_page *page)

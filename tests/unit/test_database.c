@@ -267,6 +267,61 @@ static int find_client(struct fixture *fixture, uint64_t chat_number, uint64_t d
     return rc;
 }
 
+struct told {
+    uint8_t (*digests)[DATABASE_DIGEST_BYTES];
+    size_t count;
+    size_t capacity;
+};
+
+static void note_digest(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES])
+{
+    struct told *told = data;
+
+    if (told->count == told->capacity) {
+        told->capacity = told->capacity * 2 + 64;
+        told->digests = realloc(told->digests, told->capacity * sizeof *told->digests);
+        assert_non_null(told->digests);
+    }
+    memcpy(told->digests[told->count++], digest, DATABASE_DIGEST_BYTES);
+}
+
+static int each_client(struct fixture *fixture, uint64_t chat_number, struct told *told)
+{
+    struct database_snapshot *snapshot;
+    int rc;
+
+    assert_int_equal(database_snapshot_begin(fixture->database, &snapshot), 0);
+    rc = database_each_client(snapshot, chat_number, note_digest, told);
+    database_snapshot_end(snapshot);
+    return rc;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return memcmp(a, b, DATABASE_DIGEST_BYTES);
+}
+
+static void expect_each_client(struct fixture *fixture, uint64_t chat_number, uint64_t head)
+{
+    struct told told = {0};
+    struct told expected = {0};
+
+    assert_int_equal(each_client(fixture, chat_number, &told), head > 0 ? 0 : STORE_NOT_FOUND);
+    for (uint64_t i = 1; i <= head; i++) {
+        uint8_t digest[DATABASE_DIGEST_BYTES];
+        digest_of(chat_number, i, digest);
+        note_digest(&expected, digest);
+    }
+    assert_int_equal(told.count, head);
+    if (head > 0) {
+        qsort(told.digests, told.count, sizeof *told.digests, by_bytes);
+        qsort(expected.digests, expected.count, sizeof *expected.digests, by_bytes);
+        assert_memory_equal(told.digests, expected.digests, head * sizeof *told.digests);
+    }
+    free(told.digests);
+    free(expected.digests);
+}
+
 static void expect_clients(struct fixture *fixture, uint64_t chat_number, uint64_t head)
 {
     uint64_t seq;
@@ -277,6 +332,7 @@ static void expect_clients(struct fixture *fixture, uint64_t chat_number, uint64
     }
     for (uint64_t i = head + 1; i <= head + 100; i++)
         assert_int_equal(find_client(fixture, chat_number, i, &seq), STORE_NOT_FOUND);
+    expect_each_client(fixture, chat_number, head);
 }
 
 /* --- round trips --- */
@@ -860,11 +916,19 @@ static void test_lost_client_ids(void **state)
 {
     struct fixture *fixture = *state;
     struct surgery surgery;
+    struct told told = {0};
     uint64_t seq;
 
     assert_int_equal(settle_chats(fixture, 1, 3), 0);
     assert_int_equal(settle_range(fixture, 1, 1, 300, 60), 0);
     assert_int_equal(settle_range(fixture, 2, 1, 20, 60), 0);
+    close_it(fixture);
+    begin_surgery(fixture, "clients", &surgery);
+    assert_int_equal(mdb_drop(surgery.txn, surgery.table, 0), 0);
+    end_surgery(&surgery);
+    open_again(fixture, MAP_BYTES);
+    assert_int_equal(each_client(fixture, 1, &told), STORE_CORRUPT);
+    assert_int_equal(each_client(fixture, 2, &told), 0);
     close_it(fixture);
     begin_surgery(fixture, "recent", &surgery);
     assert_int_equal(mdb_drop(surgery.txn, surgery.table, 0), 0);
@@ -873,7 +937,9 @@ static void test_lost_client_ids(void **state)
     for (uint64_t number = 1; number <= 2; number++) {
         assert_int_equal(find_client(fixture, number, 5, &seq), STORE_CORRUPT);
         assert_int_equal(find_client(fixture, number, 5000, &seq), STORE_CORRUPT);
+        assert_int_equal(each_client(fixture, number, &told), STORE_CORRUPT);
     }
+    free(told.digests);
     assert_int_equal(find_client(fixture, 3, 5, &seq), STORE_NOT_FOUND);
     assert_int_equal(settle_range(fixture, 2, 20, 30, 60), STORE_CORRUPT);
     assert_int_equal(settle_range(fixture, 3, 1, 30, 60), 0);
@@ -890,6 +956,7 @@ static int read_all(struct fixture *fixture)
     uint8_t digest[DATABASE_USERS_DIGEST_BYTES];
     uint8_t *users = NULL;
     size_t size = 0;
+    struct told told = {0};
     int rc;
     int clients_rc = 0;
 
@@ -908,6 +975,11 @@ static int read_all(struct fixture *fixture)
         if (clients_rc == 0)
             assert_int_equal(seq, i);
     }
+    rc = rc == 0 ? clients_rc : rc;
+    clients_rc = each_client(fixture, 1, &told);
+    if (clients_rc == 0)
+        assert_int_equal(told.count, 210);
+    free(told.digests);
     rc = rc == 0 ? clients_rc : rc;
     users_digest_of(1, digest);
     assert_int_equal(database_snapshot_begin(fixture->database, &snapshot), 0);

@@ -358,6 +358,72 @@ static void test_retry_gets_the_original(void **fixture)
     assert_int_equal(send_as(f, &chat, "bob", "c", "hello", NULL).seq, 2);
 }
 
+static uint64_t client_lookups(const struct fixture *f)
+{
+    struct store_statistics figures;
+
+    store_read_statistics(f->store, &figures);
+    return figures.client_lookups;
+}
+
+/* After a start, the first Send to a chat asks for all of its client ids. The ones behind it need
+ * not ask, unless they are retries; and those find what there was. */
+static void test_client_ids_are_read_once(void **fixture)
+{
+    enum { OLD = 100, NEW = 50 };
+    struct fixture *f = *fixture;
+    struct uuid chat;
+
+    open_store(f);
+    chat = new_chat(f, "ann");
+    send_many(f, &chat, 1, OLD);
+    assert_int_equal(client_lookups(f), 0);
+    reopen(f);
+    send_many(f, &chat, OLD + 1, OLD + NEW);
+    assert_int_equal(client_lookups(f), 1);
+    for (uint64_t i = 1; i <= OLD + NEW; i++) {
+        char client[32];
+        struct sent again;
+        snprintf(client, sizeof client, "%" PRIu64, i);
+        again = send_text(f, &chat, client, client);
+        assert_true(again.duplicate);
+        assert_int_equal(again.seq, i);
+    }
+    assert_int_equal(client_lookups(f), 1 + OLD);
+}
+
+/* The few of a small chat are there when it is. */
+static void test_few_client_ids_come_with_the_chat(void **fixture)
+{
+    struct fixture *f = *fixture;
+    struct uuid chat;
+
+    open_store(f);
+    chat = new_chat(f, "ann");
+    send_many(f, &chat, 1, 20);
+    reopen(f);
+    send_many(f, &chat, 21, 60);
+    assert_int_equal(client_lookups(f), 0);
+    assert_true(send_text(f, &chat, "20", "20").duplicate);
+    assert_int_equal(client_lookups(f), 1);
+}
+
+/* A chat with more of them than are worth reading: each Send asks for its own. */
+static void test_client_ids_too_many_to_read(void **fixture)
+{
+    enum { OLD = 1600, NEW = 20 };
+    struct fixture *f = *fixture;
+    struct uuid chat;
+
+    open_store(f);
+    chat = new_chat(f, "ann");
+    send_many(f, &chat, 1, OLD);
+    reopen(f);
+    send_many(f, &chat, OLD + 1, OLD + NEW);
+    assert_int_equal(client_lookups(f), NEW);
+    assert_true(send_text(f, &chat, "1", "1").duplicate);
+}
+
 static void test_refusals(void **fixture)
 {
     struct fixture *f = *fixture;
@@ -1044,6 +1110,9 @@ int main(int argc, char **argv)
         TEST(test_new),
         TEST(test_send_and_history),
         TEST(test_retry_gets_the_original),
+        TEST(test_client_ids_are_read_once),
+        TEST(test_client_ids_too_many_to_read),
+        TEST(test_few_client_ids_come_with_the_chat),
         TEST(test_refusals),
         TEST(test_pages),
         TEST(test_page_budget),
