@@ -1,5 +1,6 @@
 #include "store/reader.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 /* Items of one work: many small ones, few pages (each may be as large as the broker's payload). */
@@ -47,12 +48,23 @@ void reader_add_bulk(struct reader *reader, struct reader_item *item)
     queue_push(&reader->bulk, item);
 }
 
+/* The pool's threads are libuv's, which gives them none. */
+static void name_thread(void)
+{
+    static _Thread_local bool named;
+
+    if (!named)
+        (void)pthread_setname_np(pthread_self(), "chat-read");
+    named = true;
+}
+
 static void on_work(uv_work_t *request)
 {
     struct reader_work *work = request->data;
     struct database_snapshot *snapshot = NULL;
     int status = database_snapshot_begin(work->reader->database, &snapshot);
 
+    name_thread();
     for (struct reader_item *item = work->items; item != NULL; item = item->next)
         item->run(item, status == 0 ? snapshot : NULL, status);
     if (status == 0)

@@ -170,10 +170,10 @@ static void handles_open(struct store *store, uv_loop_t *loop)
 
 static int workers_start(struct store *store, uv_loop_t *loop, struct store_failure *failure)
 {
-    int status = worker_start(&store->journal_worker, loop);
+    int status = worker_start(&store->journal_worker, loop, "chat-journal");
 
     if (status == 0)
-        status = worker_start(&store->settle_worker, loop);
+        status = worker_start(&store->settle_worker, loop, "chat-settle");
     if (status == 0)
         return 0;
     return store_fail(failure, STORE_NO_MEMORY, "cannot start a thread: %s", uv_strerror(status));

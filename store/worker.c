@@ -1,5 +1,6 @@
 #include "store/worker.h"
 
+#include <pthread.h>
 #include <stddef.h>
 
 static void queue_push(struct worker_queue *queue, struct worker_job *job)
@@ -41,6 +42,7 @@ static void thread_main(void *argument)
     struct worker *worker = argument;
     struct worker_job *job;
 
+    (void)pthread_setname_np(pthread_self(), worker->name);
     while ((job = job_wait(worker)) != NULL) {
         job->run(job);
         uv_mutex_lock(&worker->lock);
@@ -65,11 +67,11 @@ static void on_finished(uv_async_t *handle)
     }
 }
 
-int worker_start(struct worker *worker, uv_loop_t *loop)
+int worker_start(struct worker *worker, uv_loop_t *loop, const char *name)
 {
     int status;
 
-    *worker = (struct worker){0};
+    *worker = (struct worker){.name = name};
     if ((status = uv_mutex_init(&worker->lock)) != 0)
         return status;
     if ((status = uv_cond_init(&worker->wake)) != 0)

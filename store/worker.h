@@ -24,6 +24,7 @@ struct worker_queue {
 };
 
 struct worker {
+    const char *name;
     uv_thread_t thread;
     uv_async_t finished;
     uv_mutex_t lock;
@@ -35,8 +36,9 @@ struct worker {
     void *stopped_data;
 };
 
-/* Returns 0, or a negative libuv error and nothing is left running. The struct must not move. */
-int worker_start(struct worker *worker, uv_loop_t *loop);
+/* The thread is called `name`, of at most 15 bytes, which must outlive it. Returns 0, or a negative
+ * libuv error and nothing is left running. The struct must not move. */
+int worker_start(struct worker *worker, uv_loop_t *loop, const char *name);
 /* The job is the worker's until `done`. */
 void worker_submit(struct worker *worker, struct worker_job *job);
 /* Only when no job is out. Joins the thread; `stopped` is called on the loop, later. */

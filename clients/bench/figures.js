@@ -219,26 +219,64 @@ function oneSend() {
   });
 }
 
+// ---- Where the time goes ----
+
+// Nanoseconds that the threads of a process have had a processor for, by their names.
+function threadTimes(pid) {
+  const times = {};
+  for (const task of fs.readdirSync(`/proc/${pid}/task`)) {
+    try {
+      const read = (file) => fs.readFileSync(`/proc/${pid}/task/${task}/${file}`, 'utf8');
+      const name = Number(task) === pid ? 'loop' : read('comm').trim();
+      times[name] = (times[name] || 0) + Number(read('schedstat').split(' ')[0]);
+    } catch { /* the thread has ended */ }
+  }
+  return times;
+}
+
+// Names of chatd's threads; what has none of them is the broker library's.
+const THREADS = { loop: 'loop', 'chat-settle': 'settling', 'chat-read': 'reading', 'chat-journal': 'journal' };
+
+// A load, and the processor time that a request took in its window, in microseconds. The window is
+// the last thing that the load generator does, but making chats is not: hence the samples.
+async function timedLoad(stand, workload, options) {
+  const samples = [];
+  const sample = () => samples.push({ at: Date.now(), broker: threadTimes(stand.broker.pid), chatd: threadTimes(stand.chatd.pid) });
+  const timer = setInterval(sample, 50);
+  const report = await stand.load(workload, options).finally(() => clearInterval(timer));
+  sample();
+  const last = samples.at(-1);
+  const first = samples.find(({ at }) => at >= last.at - durationMs) || samples[0];
+  const us = (ns) => ns / 1000 / (report.throughput_per_second * (last.at - first.at) / 1000);
+  const total = (times) => Object.values(times).reduce((sum, ns) => sum + ns, 0);
+  const parts = Object.entries(THREADS).map(([thread, name]) => [name, us((last.chatd[thread] || 0) - (first.chatd[thread] || 0))]);
+  return { report, broker: us(total(last.broker) - total(first.broker)), chatd: us(total(last.chatd) - total(first.chatd)), parts };
+}
+
+const timesText = ({ broker, chatd, parts }) =>
+  `broker ${broker.toFixed(1)}, chatd ${chatd.toFixed(1)} (${parts.map(([name, us]) => `${name} ${us.toFixed(1)}`).join(', ')})`;
+
 // Two workloads in turn on one service; the ratio of the medians of their throughput.
 async function inTurn(stand, one, other, times = short ? 1 : 3) {
-  const rates = [[], []];
+  const loads = [[], []];
   for (let i = 0; i < times; i++) {
     for (const [side, [workload, options]] of [one, other].entries()) {
       await sleep(pauseMs);
-      rates[side].push((await stand.load(workload, options)).throughput_per_second);
+      loads[side].push(await timedLoad(stand, workload, options));
     }
   }
-  const [a, b] = rates.map(median);
-  return { value: a / b, text: `${(a / b).toFixed(2)} (${perSecond(a)} to ${perSecond(b)})` };
+  const [a, b] = loads.map((runs) => median(runs.map(({ report }) => report.throughput_per_second)));
+  return { value: a / b, text: `${(a / b).toFixed(2)} (${perSecond(a)} to ${perSecond(b)})`, times: loads };
 }
 
 function millionChats() {
-  const chats = Math.round(1000000 * millions);
-  return withStand((stand) => inTurn(
-    stand,
-    ['send', { chats, outstanding: 1024, namespace: 'million' }],
-    ['send', { chats: 10000, outstanding: 1024, namespace: 'few' }],
-  ));
+  const many = ['send', { chats: Math.round(1000000 * millions), outstanding: 1024, namespace: 'million' }];
+  const few = ['send', { chats: 10000, outstanding: 1024, namespace: 'few' }];
+  return withStand(async (stand) => {
+    const { value, text, times } = await inTurn(stand, many, few);
+    const [ofMany, ofFew] = times.map((runs) => runs.sort((a, b) => a.chatd - b.chatd)[runs.length >> 1]);
+    return { value, text: `${text}; processor time of a Send in us: ${timesText(ofMany)}; to the few: ${timesText(ofFew)}` };
+  });
 }
 
 // The rate of the messages from the one numbered `from` to the one numbered `to`.

@@ -370,9 +370,10 @@ void ahead_wait(struct ahead *ahead)
     ahead->busy = false;
 }
 
-int worker_start(struct worker *worker, uv_loop_t *uv)
+int worker_start(struct worker *worker, uv_loop_t *uv, const char *name)
 {
     (void)uv;
+    (void)name;
     worker->todo = (struct worker_queue){NULL, NULL};
     worker->over = (struct worker_queue){NULL, NULL};
     loop.workers[loop.worker_count++] = worker;
