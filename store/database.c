@@ -35,11 +35,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define ENVIRONMENT_FLAGS (MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD)
 #define FILE_MODE 0600
+#define RESIDENT_PAGES 4096 /* asked for at a time */
 #define READERS_MAX 512
 /* What LMDB wants for that many, a cache line each and two for itself, in whole pages. */
 #define READER_TABLE_BYTES (9 * 4096)
@@ -234,6 +236,49 @@ int database_read_statistics(struct database_snapshot *snapshot,
     statistics->messages = totals.messages;
     statistics->file_bytes = (uint64_t)status.st_size;
     return 0;
+}
+
+/* Asks a part at a time. */
+static bool is_resident(const uint8_t *bytes, size_t size)
+{
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char pages[RESIDENT_PAGES];
+
+    while (size > 0) {
+        size_t part = size < sizeof pages * page_bytes ? size : sizeof pages * page_bytes;
+        size_t count = (part + page_bytes - 1) / page_bytes;
+        if (mincore((void *)(uintptr_t)bytes, part, pages) != 0)
+            return false;
+        for (size_t i = 0; i < count; i++) {
+            if ((pages[i] & 1) == 0)
+                return false;
+        }
+        bytes += part;
+        size -= part;
+    }
+    return true;
+}
+
+/* LMDB does not tell where its map is: one of our own, of which nothing is touched, serves as well.
+ */
+bool database_is_resident(const struct database *database, uint64_t bytes_max)
+{
+    struct stat status;
+    size_t size;
+    void *map;
+    int file;
+    bool resident;
+
+    if (mdb_env_get_fd(database->env, &file) != 0 || fstat(file, &status) != 0 ||
+        status.st_size <= 0 || (uint64_t)status.st_size > bytes_max)
+        return false;
+    size = (size_t)status.st_size;
+    map = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+    if (map == MAP_FAILED)
+        return false;
+    resident = is_resident(map, size);
+    munmap(map, size);
+    return resident;
 }
 
 static int read_leaves(MDB_txn *txn, const struct database *database, enum database_table table,

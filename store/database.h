@@ -252,6 +252,9 @@ struct database_statistics {
 };
 int database_read_statistics(struct database_snapshot *snapshot,
                              struct database_statistics *statistics);
+/* Whether all of the file is in the page cache; false if it has more bytes than that, or if that
+ * cannot be found out. Takes a few milliseconds for a gigabyte. Any thread's. */
+bool database_is_resident(const struct database *database, uint64_t bytes_max);
 
 /*
  * Writes what is settled into a new file at `path`, without the free pages, and syncs it; while

@@ -8,9 +8,13 @@
 #define BULK_ITEMS_MAX 8
 #define BULK_WORKS_MAX (READER_WORKS_MAX - 1)
 
+/* The loop reads by itself for so long in one turn; what is left goes to the pool. */
+#define HERE_NS_MAX ((uint64_t)300 * 1000)
+
 void reader_init(struct reader *reader, uv_loop_t *loop, struct database *database)
 {
     *reader = (struct reader){.loop = loop, .database = database};
+    residency_init(&reader->residency, loop, database);
 }
 
 static void queue_push(struct reader_queue *queue, struct reader_item *item)
@@ -87,7 +91,7 @@ static void on_work_done(uv_work_t *request, int status)
         item->done(item);
         item = next;
     }
-    reader_flush(reader);
+    (void)reader_flush(reader);
 }
 
 static struct reader_work *work_free(struct reader *reader)
@@ -123,16 +127,57 @@ static unsigned urgent_works_max(const struct reader *reader)
                                                                  : READER_WORKS_MAX;
 }
 
-void reader_flush(struct reader *reader)
+static bool has_items(const struct reader *reader)
 {
+    return reader->urgent.first != NULL || reader->bulk.first != NULL;
+}
+
+static struct reader_item *take_one(struct reader *reader)
+{
+    struct reader_item *item;
+
+    if (reader->urgent.first != NULL)
+        return queue_take(&reader->urgent, 1);
+    item = queue_take(&reader->bulk, 1);
+    item->start(item);
+    return item;
+}
+
+/*
+ * What is done may bring more to be read, which then sees a snapshot that is older than itself. But
+ * nothing was evicted since that was taken, so that it shows all that is not in the tail.
+ */
+static void read_here(struct reader *reader)
+{
+    struct database_snapshot *snapshot = NULL;
+    uint64_t end_ns = uv_hrtime() + HERE_NS_MAX;
+    int status = database_snapshot_begin(reader->database, &snapshot);
+
+    do {
+        struct reader_item *item = take_one(reader);
+        item->run(item, status == 0 ? snapshot : NULL, status);
+        item->done(item);
+    } while (has_items(reader) && uv_hrtime() < end_ns);
+    if (status == 0)
+        database_snapshot_end(snapshot);
+}
+
+bool reader_flush(struct reader *reader)
+{
+    bool here = has_items(reader) && residency_holds(&reader->residency);
+
+    if (here)
+        read_here(reader);
     while (reader->urgent.first != NULL && reader->works_busy < urgent_works_max(reader))
         work_start(reader, &reader->urgent, false);
     while (reader->bulk.first != NULL && reader->works_busy < READER_WORKS_MAX &&
            reader->works_bulk < BULK_WORKS_MAX)
         work_start(reader, &reader->bulk, true);
+    return here;
 }
 
 bool reader_idle(const struct reader *reader)
 {
-    return reader->works_busy == 0 && reader->urgent.first == NULL && reader->bulk.first == NULL;
+    return reader->works_busy == 0 && reader->urgent.first == NULL && reader->bulk.first == NULL &&
+           residency_idle(&reader->residency);
 }

@@ -120,10 +120,10 @@ bool state_client_may_be_settled(const struct chat *chat,
  * they are not known and not too many. */
 bool state_ask_clients(struct chat *chat);
 /*
- * What it said, if `clients` is complete: from now on it is the chat's, which is pinned. They are to
- * be those of a snapshot since which nothing of the chat that it may not show was evicted (it was
- * taken in an epoch that has not ended, or by who loaded the chat); what is evicted later is added
- * then.
+ * What it said, if `clients` is complete: from now on it is the chat's, which is pinned. They are
+ * to be those of a snapshot since which nothing of the chat that it may not show was evicted (it
+ * was taken in an epoch that has not ended, or by who loaded the chat); what is evicted later is
+ * added then.
  */
 void state_know_clients(struct chat *chat, struct client_filter *clients);
 /* The fresh chat of these users, or NULL. */

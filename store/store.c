@@ -135,13 +135,24 @@ static bool finished(const struct store *store)
            store_settle_idle(store);
 }
 
+/* Its being active is all that is wanted: the loop polls without waiting. */
+static void on_busy(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+/* Who was called back by a read may have waited for that: the loop is to go round once more. */
 static void store_turn(uv_prepare_t *handle)
 {
     struct store *store = handle->data;
+    bool more = store_write_turn(store);
 
-    store_write_turn(store);
-    reader_flush(&store->reader);
-    store_settle_turn(store);
+    more |= reader_flush(&store->reader);
+    more |= store_settle_turn(store);
+    if (more)
+        uv_idle_start(&store->busy, on_busy);
+    else
+        uv_idle_stop(&store->busy);
     if (store->closing && !uv_is_closing((uv_handle_t *)handle) && finished(store))
         close_now(store);
 }

@@ -121,7 +121,7 @@ struct store {
     struct worker settle_worker;
     struct reader reader;
     uv_prepare_t turn; /* once in each turn of the loop, before it waits */
-    uv_idle_t busy;    /* while there is eviction to go on with: the loop does not wait */
+    uv_idle_t busy;    /* while there is something to go on with: the loop does not wait */
     uv_timer_t tick;   /* while there is something that time decides */
 
     /* Batches in order: applied from the front, sent one at a time, filled at the back. */
@@ -194,10 +194,9 @@ void store_chat_read_clients(struct database_snapshot *snapshot, uint64_t chat_n
 int store_chat_check(const struct chat *chat, const char *namespace_name, const char *acting_user);
 
 /* store_write.c */
-void store_write_turn(struct store *store);
+/* True: the next turn has something to apply already, and the loop must not wait for it. */
+bool store_write_turn(struct store *store);
 bool store_write_idle(const struct store *store);
-/* Whether the next turn has something to apply already: the loop must not wait for it. */
-bool store_write_has_more(const struct store *store);
 /* Answers all commands that are not yet on their way to the disk. */
 void store_write_refuse(struct store *store, int status);
 void store_write_free(struct store *store);
@@ -207,7 +206,8 @@ void store_history_free(struct store *store);
 
 /* store_settle.c */
 void store_settle_start(struct store *store);
-void store_settle_turn(struct store *store);
+/* True: the next turn has something to evict. */
+bool store_settle_turn(struct store *store);
 /* Bytes of journal records were applied. */
 void store_settle_note(struct store *store, size_t bytes);
 /* Whether a batch of this size may go to the journal now; starts what makes room if not. */

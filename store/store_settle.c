@@ -295,28 +295,19 @@ static void tick_update(struct store *store)
         uv_timer_stop(&store->tick);
 }
 
-/* Its being active is all that is wanted: the loop polls without waiting. */
-static void on_busy(uv_idle_t *idle)
-{
-    (void)idle;
-}
-
 void store_settle_start(struct store *store)
 {
     space_check(store);
     tick_update(store);
 }
 
-void store_settle_turn(struct store *store)
+bool store_settle_turn(struct store *store)
 {
     bool more = state_evict(&store->state, EVICT_PER_TURN);
 
-    if (more || store_write_has_more(store))
-        uv_idle_start(&store->busy, on_busy);
-    else
-        uv_idle_stop(&store->busy);
     if (settle_due(store))
         settle_start(store);
+    return more;
 }
 
 bool store_settle_idle(const struct store *store)

@@ -432,15 +432,11 @@ static void batch_done(struct worker_job *job)
     apply_ready(store);
 }
 
-void store_write_turn(struct store *store)
+bool store_write_turn(struct store *store)
 {
     store->applied = 0;
     apply_ready(store);
     send_next(store);
-}
-
-bool store_write_has_more(const struct store *store)
-{
     return is_ready(store->batch_first);
 }
 
