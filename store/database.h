@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define DATABASE_FEW_CLIENTS 32  /* client ids of a chat, that one row has as a rule */
 #define DATABASE_DIGEST_BYTES 16 /* of a client id; see digest.h */
 #define DATABASE_USERS_DIGEST_BYTES 32
 #define DATABASE_NAMESPACE_BYTES_MAX 64
@@ -148,13 +149,14 @@ int database_find_users(struct database_snapshot *snapshot, const char *namespac
                         const uint8_t digest[DATABASE_USERS_DIGEST_BYTES], struct uuid *chat_id);
 
 /*
- * Tells the digests of all client ids of a chat, in no order. STORE_NOT_FOUND when it has no
- * messages; STORE_CORRUPT when a row is damaged or there are not as many as it has messages, after
- * some may have been told.
+ * Tells the digests of all client ids of a chat, in no order. STORE_NOT_FOUND, and none is told,
+ * when it has no messages or more than `max`; STORE_CORRUPT when a row is damaged or there are not
+ * as many as it has messages, after some may have been told.
  */
-int database_each_client(struct database_snapshot *snapshot, uint64_t chat_number,
+int database_each_client(struct database_snapshot *snapshot, uint64_t chat_number, uint64_t max,
                          void (*tell)(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES]),
                          void *data);
+
 /* The seq of an earlier message with this client id. STORE_NOT_FOUND when there is none. */
 int database_find_client(struct database_snapshot *snapshot, uint64_t chat_number,
                          const uint8_t digest[DATABASE_DIGEST_BYTES], uint64_t *seq);

@@ -21,7 +21,7 @@
 
 /* Few enough that several chats' buckets share a page: as they grow and shrink, pages with one or
  * two of them would be left half empty. */
-#define RECENT_CLIENTS_MAX 32
+#define RECENT_CLIENTS_MAX DATABASE_FEW_CLIENTS
 
 /* A bucket as it was found, borrowed until the transaction's next change. */
 struct bucket {
@@ -159,7 +159,7 @@ static int tell_settled(struct telling *telling, MDB_cursor *clients, uint64_t c
 }
 
 int database_tell_clients(MDB_txn *txn, const struct database *database, MDB_cursor *clients,
-                          uint64_t chat_number,
+                          uint64_t chat_number, uint64_t max,
                           void (*tell)(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES]),
                           void *data)
 {
@@ -167,6 +167,8 @@ int database_tell_clients(MDB_txn *txn, const struct database *database, MDB_cur
     uint64_t head_seq = 0;
     int rc = database_read_head(txn, database, chat_number, &head_seq);
 
+    if (rc == 0 && head_seq > max)
+        return STORE_NOT_FOUND;
     if (rc == 0)
         rc = tell_recent(&telling, txn, database, chat_number);
     if (rc == 0 && telling.told != head_seq)

@@ -95,9 +95,10 @@ int database_search_clients(MDB_txn *txn, const struct database *database, MDB_c
 
 /* As database_each_client. */
 int database_tell_clients(MDB_txn *txn, const struct database *database, MDB_cursor *clients,
-                          uint64_t chat_number,
+                          uint64_t chat_number, uint64_t max,
                           void (*tell)(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES]),
                           void *data);
+
 /*
  * Adds the clients of one chat's messages, which are sorted by digest. Returns 0; STORE_CORRUPT
  * with `failure` when one of them is there already; or what LMDB failed with.

@@ -175,12 +175,12 @@ int database_find_client(struct database_snapshot *snapshot, uint64_t chat_numbe
                                    chat_number, digest, seq);
 }
 
-int database_each_client(struct database_snapshot *snapshot, uint64_t chat_number,
+int database_each_client(struct database_snapshot *snapshot, uint64_t chat_number, uint64_t max,
                          void (*tell)(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES]),
                          void *data)
 {
     return database_tell_clients(snapshot->txn, snapshot->database, snapshot->clients, chat_number,
-                                 tell, data);
+                                 max, tell, data);
 }
 
 /* --- chunks --- */

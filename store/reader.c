@@ -8,7 +8,7 @@
 #define BULK_ITEMS_MAX 8
 #define BULK_WORKS_MAX (READER_WORKS_MAX - 1)
 
-/* The loop reads by itself for so long in one turn; what is left goes to the pool. */
+/* The loop reads by itself for so long at a time; what is left goes to the pool. */
 #define HERE_NS_MAX ((uint64_t)300 * 1000)
 
 void reader_init(struct reader *reader, uv_loop_t *loop, struct database *database)
@@ -127,9 +127,11 @@ static unsigned urgent_works_max(const struct reader *reader)
                                                                  : READER_WORKS_MAX;
 }
 
-static bool has_items(const struct reader *reader)
+/* Whether the next item is one that the loop may read. */
+static bool is_for_here(const struct reader *reader)
 {
-    return reader->urgent.first != NULL || reader->bulk.first != NULL;
+    return reader->urgent.first != NULL ||
+           (reader->bulk.first != NULL && !reader->bulk.first->large);
 }
 
 static struct reader_item *take_one(struct reader *reader)
@@ -157,14 +159,14 @@ static void read_here(struct reader *reader)
         struct reader_item *item = take_one(reader);
         item->run(item, status == 0 ? snapshot : NULL, status);
         item->done(item);
-    } while (has_items(reader) && uv_hrtime() < end_ns);
+    } while (is_for_here(reader) && uv_hrtime() < end_ns);
     if (status == 0)
         database_snapshot_end(snapshot);
 }
 
 bool reader_flush(struct reader *reader)
 {
-    bool here = has_items(reader) && residency_holds(&reader->residency);
+    bool here = is_for_here(reader) && residency_holds(&reader->residency);
 
     if (here)
         read_here(reader);

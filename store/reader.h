@@ -1,7 +1,7 @@
 /*
  * Reads of the database, on libuv's thread pool, so that waiting for the disk never stops the loop.
- * While all of the database is in memory (residency.h), the loop reads by itself, a few hundred
- * microseconds' worth in a turn.
+ * While all of the database is in memory (residency.h), the loop reads by itself what is not large,
+ * a few hundred microseconds' worth at a time.
  *
  * Items are gathered and go to the pool together: a snapshot and a wake-up are shared by many
  * small reads. There are two queues. Urgent items (what commands need before they are applied) go
@@ -21,11 +21,13 @@
 
 struct reader_item {
     struct reader_item *next;
+    bool large; /* bulk items: too much for the loop to read by itself */
     /* Of bulk items: loop's thread, when its turn has come. What it takes here is held by as many
      * items as are in the pool at once, and not by all that wait. */
     void (*start)(struct reader_item *item);
-    /* Pool thread, or the loop's. `snapshot` is NULL when none could be had, and `status` says why.
-     */
+    /* Pool thread, or the loop's. The snapshot shows all that has been evicted from the tail (not
+     * all that has been settled: it may be older than the item). It is NULL when none could be had,
+     * and `status` says why. */
     void (*run)(struct reader_item *item, struct database_snapshot *snapshot, int status);
     void (*done)(struct reader_item *item); /* loop's thread */
 };

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #define LOOK_MS 1000
+#define COUNTS_MS 2000
 
 void residency_init(struct residency *residency, uv_loop_t *loop, struct database *database)
 {
@@ -33,6 +34,7 @@ static void on_looked(uv_work_t *work, int status)
     (void)status; /* never cancelled */
     residency->looking = false;
     residency->holds = residency->found;
+    residency->found_ms = residency->looked_ms;
     residency->faults = major_faults();
 }
 
@@ -47,10 +49,12 @@ static void look(struct residency *residency)
 
 bool residency_holds(struct residency *residency)
 {
-    if (!residency->looking &&
-        (!residency->looked || uv_now(residency->loop) - residency->looked_ms >= LOOK_MS))
+    uint64_t now_ms = uv_now(residency->loop);
+
+    if (!residency->looking && (!residency->looked || now_ms - residency->looked_ms >= LOOK_MS))
         look(residency);
-    if (residency->holds && major_faults() != residency->faults)
+    if (residency->holds &&
+        (now_ms - residency->found_ms > COUNTS_MS || major_faults() != residency->faults))
         residency->holds = false;
     return residency->holds;
 }

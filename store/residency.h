@@ -3,10 +3,10 @@
  *
  * To read what is in memory takes less time than a hop to the pool and back. For what is not, the
  * loop would wait for the disk, and everybody with it. So a thread of the pool looks at all of the
- * file's pages once a second while reads are asked for (mincore), and the loop stops at the first
- * page that it had to wait for all the same (a major fault of its thread), until the pool has
- * looked again. A file of more than RESIDENCY_BYTES_MAX is taken for one that is not in memory: to
- * look at it would take too long.
+ * file's pages (mincore), once a second while reads are asked for. What it found counts for two
+ * seconds, and no longer than until this thread had to wait for a page all the same (a major
+ * fault). A file of more than RESIDENCY_BYTES_MAX is taken for one that is not in memory: to look
+ * at it would take too long.
  *
  * Used on the loop's thread, which is to be the one that reads.
  */
@@ -28,7 +28,8 @@ struct residency {
     bool found;   /* by the pool */
     bool holds;
     bool looked;        /* ever */
-    uint64_t looked_ms; /* when, last */
+    uint64_t looked_ms; /* when the last look began */
+    uint64_t found_ms;  /* when the last one that is over began */
     long faults;        /* major ones of this thread, as far as they are known */
 };
 

@@ -315,11 +315,11 @@ bool state_client_may_be_settled(const struct chat *chat,
 
 bool state_ask_clients(struct chat *chat)
 {
-    if (chat->settled_clients.complete || chat->clients_asked ||
-        chat->settled_seq > CLIENT_FILTER_MAX / 2)
+    if (chat->settled_clients.complete || chat->settled_seq > STATE_CLIENTS_ASKED_MAX ||
+        chat->client_lookups >= 2)
         return false;
-    chat->clients_asked = true;
-    return true;
+    chat->client_lookups++;
+    return chat->client_lookups == 2;
 }
 
 void state_know_clients(struct chat *chat, struct client_filter *clients)

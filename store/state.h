@@ -53,7 +53,7 @@ struct chat {
     struct chat *idle_older;
     struct fresh *fresh; /* until it is evicted from the index of new chats */
     bool idle;
-    bool clients_asked; /* the database has been asked for settled_clients, once */
+    uint8_t client_lookups; /* of client ids in the database; of more than one, the second counts */
 };
 
 struct state {
@@ -116,8 +116,12 @@ struct message *state_find_client(const struct state *state, const struct chat *
  * to look it up. */
 bool state_client_may_be_settled(const struct chat *chat,
                                  const uint8_t digest[DATABASE_DIGEST_BYTES]);
-/* Whether the database is to be asked for the client ids of all of the chat's messages: once, when
- * they are not known and not too many. */
+/*
+ * To be called when the database is asked about a client id of the chat: whether it is to be asked
+ * for all of them as well. It is the second time, if they are not too many: a chat that is met once
+ * before it leaves memory again is not worth it.
+ */
+#define STATE_CLIENTS_ASKED_MAX 512
 bool state_ask_clients(struct chat *chat);
 /*
  * What it said, if `clients` is complete: from now on it is the chat's, which is pinned. They are
@@ -153,7 +157,8 @@ void state_expect_apply(const struct state *state, const struct chat *chat,
 
 /* --- applying; each call is one LSN --- */
 
-/* What the database was found to have, in a snapshot taken after the request entered. */
+/* What the database was found to have, in a snapshot that shows all that had been evicted when the
+ * request entered. */
 struct state_found {
     bool found;
     const uint8_t *message; /* for Send; NULL when it could not be read */

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As many client ids as are in one row. */
-#define FEW_CLIENTS 32
-
 struct chat_load {
     struct reader_item item; /* first */
     struct store *store;
@@ -59,11 +56,11 @@ void store_chat_read_clients(struct database_snapshot *snapshot, uint64_t chat_n
                              struct client_filter *clients)
 {
     client_filter_begin(clients);
-    if (database_each_client(snapshot, chat_number, add_client, clients) != 0)
+    if (database_each_client(snapshot, chat_number, CLIENT_FILTER_MAX, add_client, clients) != 0)
         client_filter_free(clients);
 }
 
-/* Pool thread. The client ids of a chat that has few are read with it: its first Send, which it may
+/* Any thread. The client ids of a chat that has few are read with it: its first Send, which it may
  * have been loaded for, need not ask for them. */
 static void load_run(struct reader_item *item, struct database_snapshot *snapshot, int status)
 {
@@ -72,7 +69,7 @@ static void load_run(struct reader_item *item, struct database_snapshot *snapsho
     load->status = snapshot == NULL ? status
                                     : store_chat_read(snapshot, &load->id, &load->chat,
                                                       &load->users, &load->users_size);
-    if (load->status == 0 && load->chat.head_seq > 0 && load->chat.head_seq <= FEW_CLIENTS)
+    if (load->status == 0 && load->chat.head_seq > 0 && load->chat.head_seq <= DATABASE_FEW_CLIENTS)
         store_chat_read_clients(snapshot, load->chat.number, &load->clients);
 }
 

@@ -7,10 +7,10 @@
  *
  * All below state_tail_seq is in the database, committed before: any snapshot taken from now on
  * shows it. If the page lies in the tail alone it is answered at once, from where it is. Otherwise
- * the database is read on the pool, in its turn, and when that has come what the page may need of
+ * the database is read in its turn (reader.h), and when that has come what the page may need of
  * the tail is copied, since it may be evicted meanwhile. Nothing can fall between the two: the
- * border is where it is at that moment, and the snapshot is taken after it. (Not before: pages are
- * large, and thousands may wait.)
+ * border is where it is at that moment, and the snapshot shows all that was evicted until then. (It
+ * is not copied sooner: pages are large, and thousands may wait.)
  *
  * A page that is the end of its range (`backwards`) is filled from the end, the others from the
  * beginning, and the messages are laid down as they go out: each is copied once on its way to the
@@ -24,6 +24,8 @@
 
 /* What a page's messages take, by and large: room for them is made at once. */
 #define MESSAGE_BYTES_USUAL 320
+/* A page of more messages is not read by the loop. */
+#define LIMIT_SMALL 100
 
 struct store_read {
     struct reader_item item; /* first */
@@ -259,6 +261,7 @@ static void log_start(struct reader_item *item)
 /* Part of the page is in the database; while it waits for its turn, it holds nothing large. */
 static void read_database(struct store_read *read)
 {
+    read->item.large = read->input.limit > LIMIT_SMALL;
     read->item.start = log_start;
     read->item.run = log_run;
     read->item.done = log_done;

@@ -186,7 +186,7 @@ struct chat *store_chat_get(struct store *store, const struct uuid *id, struct c
  */
 int store_chat_read(struct database_snapshot *snapshot, const struct uuid *id,
                     struct database_chat *chat, uint8_t **users, size_t *users_size);
-/* Pool thread. Makes the set of the chat's client ids; it is not complete if they cannot be read:
+/* Any thread. Makes the set of the chat's client ids; it is not complete if they cannot be read:
  * whoever needs one of them will hear of it. */
 void store_chat_read_clients(struct database_snapshot *snapshot, uint64_t chat_number,
                              struct client_filter *clients);

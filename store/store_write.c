@@ -6,7 +6,7 @@
  *
  * A batch fills while the one before it is being synced, and goes when that one is back: group
  * commit. Whether the database knows a Send's client id is found out meanwhile, if it may (see
- * client_filter.h): the journal may hold a retry, and applying it then changes nothing. The first
+ * client_filter.h): the journal may hold a retry, and applying it then changes nothing. The second
  * time that a chat from the database is asked about, all of its client ids are read, so that the
  * Sends behind need no look-up. Batches are applied in their order, each when it is durable and its
  * lookups are done.
@@ -486,7 +486,7 @@ static uint8_t *command_enqueue(struct store_command *command, size_t size)
 
 /* --- Send --- */
 
-/* Pool thread. */
+/* Any thread. */
 static int look_up_client(struct store_command *command, struct database_snapshot *snapshot,
                           uint64_t *seq)
 {
@@ -497,7 +497,7 @@ static int look_up_client(struct store_command *command, struct database_snapsho
     return database_find_client(snapshot, command->chat->number, command->digest, seq);
 }
 
-/* Pool thread: is this client id in the database, and with which message? */
+/* Any thread: is this client id in the database, and with which message? */
 static void client_run(struct reader_item *item, struct database_snapshot *snapshot, int status)
 {
     struct store_command *command = (struct store_command *)item;

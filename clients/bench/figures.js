@@ -224,7 +224,8 @@ function oneSend() {
 // Nanoseconds that the threads of a process have had a processor for, by their names.
 function threadTimes(pid) {
   const times = {};
-  for (const task of fs.readdirSync(`/proc/${pid}/task`)) {
+  const tasks = fs.existsSync(`/proc/${pid}/task`) ? fs.readdirSync(`/proc/${pid}/task`) : [];
+  for (const task of tasks) {
     try {
       const read = (file) => fs.readFileSync(`/proc/${pid}/task/${task}/${file}`, 'utf8');
       const name = Number(task) === pid ? 'loop' : read('comm').trim();
@@ -234,7 +235,7 @@ function threadTimes(pid) {
   return times;
 }
 
-// Names of chatd's threads; what has none of them is the broker library's.
+// Names of chatd's threads. Most of what has none of them is the broker library's.
 const THREADS = { loop: 'loop', 'chat-settle': 'settling', 'chat-read': 'reading', 'chat-journal': 'journal' };
 
 // A load, and the processor time that a request took in its window, in microseconds. The window is

@@ -505,7 +505,7 @@ int database_find_client(struct database_snapshot *snapshot, uint64_t chat_numbe
     return STORE_NOT_FOUND;
 }
 
-int database_each_client(struct database_snapshot *snapshot, uint64_t chat_number,
+int database_each_client(struct database_snapshot *snapshot, uint64_t chat_number, uint64_t max,
                          void (*tell)(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES]),
                          void *data)
 {
@@ -516,7 +516,7 @@ int database_each_client(struct database_snapshot *snapshot, uint64_t chat_numbe
         chat != NULL && world_chance(50) ? world_random(chat->message_count + 1) : SIZE_MAX;
 
     (void)snapshot;
-    if (chat == NULL)
+    if (chat == NULL || chat->message_count > max)
         return STORE_NOT_FOUND;
     for (size_t i = 0; i < chat->message_count && i < limit; i++)
         tell(data, chat->messages[i].digest);

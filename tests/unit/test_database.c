@@ -285,15 +285,21 @@ static void note_digest(void *data, const uint8_t digest[DATABASE_DIGEST_BYTES])
     memcpy(told->digests[told->count++], digest, DATABASE_DIGEST_BYTES);
 }
 
-static int each_client(struct fixture *fixture, uint64_t chat_number, struct told *told)
+static int each_client_to(struct fixture *fixture, uint64_t chat_number, uint64_t max,
+                          struct told *told)
 {
     struct database_snapshot *snapshot;
     int rc;
 
     assert_int_equal(database_snapshot_begin(fixture->database, &snapshot), 0);
-    rc = database_each_client(snapshot, chat_number, note_digest, told);
+    rc = database_each_client(snapshot, chat_number, max, note_digest, told);
     database_snapshot_end(snapshot);
     return rc;
+}
+
+static int each_client(struct fixture *fixture, uint64_t chat_number, struct told *told)
+{
+    return each_client_to(fixture, chat_number, UINT64_MAX, told);
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -314,6 +320,8 @@ static void expect_each_client(struct fixture *fixture, uint64_t chat_number, ui
     }
     assert_int_equal(told.count, head);
     if (head > 0) {
+        assert_int_equal(each_client_to(fixture, chat_number, head - 1, &told), STORE_NOT_FOUND);
+        assert_int_equal(told.count, head);
         qsort(told.digests, told.count, sizeof *told.digests, by_bytes);
         qsort(expected.digests, expected.count, sizeof *expected.digests, by_bytes);
         assert_memory_equal(told.digests, expected.digests, head * sizeof *told.digests);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #define MAP_BYTES ((uint64_t)64 * 1024 * 1024)
+#define HOLE_PAGES 100
 
 struct fixture {
     char directory[64];
@@ -22,6 +23,7 @@ struct fixture {
     struct database *database;
     struct reader reader;
     unsigned under_way;
+    bool large;
 };
 
 struct read {
@@ -96,7 +98,7 @@ static size_t reads_of(struct fixture *f, size_t count, unsigned sleep_us,
 
     for (size_t i = 0; i < count; i++) {
         reads[i] = (struct read){
-            .item = {.start = read_start, .run = read_run, .done = read_done},
+            .item = {.large = f->large, .start = read_start, .run = read_run, .done = read_done},
             .fixture = f,
             .sleep_us = sleep_us,
         };
@@ -124,10 +126,19 @@ static void wait_for_look(struct fixture *f)
         uv_run(&f->loop, UV_RUN_ONCE);
 }
 
-/* As if the last look had been long ago. */
+/* As if the last look had been long ago: what it found no longer counts. */
 static void age(struct fixture *f)
 {
     f->reader.residency.looked_ms -= 10000;
+    f->reader.residency.found_ms -= 10000;
+}
+
+/* As if it had just been: no other one begins. */
+static void refresh(struct fixture *f)
+{
+    uv_update_time(&f->loop);
+    f->reader.residency.looked_ms = uv_now(&f->loop);
+    f->reader.residency.found_ms = uv_now(&f->loop);
 }
 
 static void test_by_the_pool_first(void **state)
@@ -164,15 +175,29 @@ static void test_no_longer_than_a_turn(void **state)
     assert_true(here < 20);
 }
 
+static void test_large_items_by_the_pool(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(reads_here(f, 1, 0), 0);
+    wait_for_look(f);
+    f->large = true;
+    assert_int_equal(reads_here(f, 5, 0), 0);
+    f->large = false;
+    assert_int_equal(reads_here(f, 5, 0), 5);
+}
+
 static void test_by_the_pool_after_a_fault(void **state)
 {
     struct fixture *f = *state;
 
     assert_int_equal(reads_here(f, 1, 0), 0);
     wait_for_look(f);
+    refresh(f);
     assert_int_equal(reads_here(f, 1, 0), 1);
     f->reader.residency.faults--;
     assert_int_equal(reads_here(f, 1, 0), 0);
+    refresh(f);
     assert_int_equal(reads_here(f, 1, 0), 0);
     age(f);
     assert_int_equal(reads_here(f, 1, 0), 0);
@@ -184,7 +209,7 @@ static void test_by_the_pool_after_a_fault(void **state)
 static void test_file_not_in_memory(void **state)
 {
     struct fixture *f = *state;
-    char page[4096];
+    char page[4096] = {0};
     FILE *file;
     long size;
 
@@ -193,20 +218,21 @@ static void test_file_not_in_memory(void **state)
     assert_int_equal(reads_here(f, 1, 0), 0);
     wait_for_look(f);
     assert_int_equal(reads_here(f, 1, 0), 1);
-    file = fopen(f->path, "r");
+    file = fopen(f->path, "r+");
     assert_non_null(file);
     assert_int_equal(fseek(file, 0, SEEK_END), 0);
     size = ftell(file);
-    assert_int_equal(truncate(f->path, size + 100L * 4096), 0);
+    assert_int_equal(truncate(f->path, size + (long)(HOLE_PAGES * sizeof page)), 0);
     assert_false(database_is_resident(f->database, RESIDENCY_BYTES_MAX));
     age(f);
-    (void)reads_here(f, 1, 0);
+    assert_int_equal(reads_here(f, 1, 0), 0);
     wait_for_look(f);
     assert_int_equal(reads_here(f, 1, 0), 0);
-    /* The hole is read, and then it is. */
+    /* It is filled, and then it is. */
     assert_int_equal(fseek(file, size, SEEK_SET), 0);
-    while (fread(page, sizeof page, 1, file) == 1)
-        ;
+    for (int i = 0; i < HOLE_PAGES; i++)
+        assert_int_equal(fwrite(page, sizeof page, 1, file), 1);
+    assert_int_equal(fflush(file), 0);
     assert_true(database_is_resident(f->database, RESIDENCY_BYTES_MAX));
     assert_int_equal(truncate(f->path, size), 0);
     fclose(file);
@@ -217,9 +243,9 @@ static void test_file_not_in_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_by_the_pool_first),     TEST(test_urgent_items_too),
-        TEST(test_no_longer_than_a_turn), TEST(test_by_the_pool_after_a_fault),
-        TEST(test_file_not_in_memory),
+        TEST(test_by_the_pool_first),         TEST(test_urgent_items_too),
+        TEST(test_no_longer_than_a_turn),     TEST(test_large_items_by_the_pool),
+        TEST(test_by_the_pool_after_a_fault), TEST(test_file_not_in_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
