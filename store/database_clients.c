@@ -71,25 +71,32 @@ static int explain_no_recent(MDB_txn *txn, const struct database *database, uint
     return rc == 0 ? STORE_NOT_FOUND : rc;
 }
 
-int database_search_clients(MDB_txn *txn, const struct database *database, MDB_cursor *clients,
-                            uint64_t chat_number, const uint8_t digest[DATABASE_DIGEST_BYTES],
-                            uint64_t *seq)
+/* STORE_NOT_FOUND when the chat has no messages. */
+static int read_recent(MDB_txn *txn, const struct database *database, uint64_t chat_number,
+                       struct bucket *bucket)
 {
     uint8_t key[DATABASE_NUMBER_KEY_BYTES];
     struct database_row row;
-    struct bucket bucket;
     int rc;
 
     database_number_key(key, chat_number);
     rc = database_get(txn, database, TABLE_RECENT, key, sizeof key, &row);
-    if (rc == 0)
-        rc = open_bucket(TABLE_RECENT, &row, chat_number, &bucket);
-    if (rc == 0 && database_search_bucket(&bucket.row, bucket.count, digest, seq))
-        return 0;
     if (rc == STORE_NOT_FOUND)
         return explain_no_recent(txn, database, chat_number);
+    return rc == 0 ? open_bucket(TABLE_RECENT, &row, chat_number, bucket) : rc;
+}
+
+int database_search_clients(MDB_txn *txn, const struct database *database, MDB_cursor *clients,
+                            uint64_t chat_number, const uint8_t digest[DATABASE_DIGEST_BYTES],
+                            uint64_t *seq)
+{
+    struct bucket bucket;
+    int rc = read_recent(txn, database, chat_number, &bucket);
+
     if (rc != 0)
         return rc;
+    if (database_search_bucket(&bucket.row, bucket.count, digest, seq))
+        return 0;
     rc = find_settled(clients, chat_number, digest, &bucket);
     if (rc != 0)
         return rc;
@@ -113,25 +120,6 @@ static void tell_bucket(struct telling *telling, const struct bucket *bucket)
         telling->tell(telling->data, client.digest);
     }
     telling->told += bucket->count;
-}
-
-static int tell_recent(struct telling *telling, MDB_txn *txn, const struct database *database,
-                       uint64_t chat_number)
-{
-    uint8_t key[DATABASE_NUMBER_KEY_BYTES];
-    struct database_row row;
-    struct bucket bucket;
-    int rc;
-
-    database_number_key(key, chat_number);
-    rc = database_get(txn, database, TABLE_RECENT, key, sizeof key, &row);
-    if (rc == STORE_NOT_FOUND)
-        return explain_no_recent(txn, database, chat_number);
-    if (rc == 0)
-        rc = open_bucket(TABLE_RECENT, &row, chat_number, &bucket);
-    if (rc == 0)
-        tell_bucket(telling, &bucket);
-    return rc;
 }
 
 static int tell_settled(struct telling *telling, MDB_cursor *clients, uint64_t chat_number)
@@ -164,13 +152,16 @@ int database_tell_clients(MDB_txn *txn, const struct database *database, MDB_cur
                           void *data)
 {
     struct telling telling = {.tell = tell, .data = data};
+    struct bucket recent;
     uint64_t head_seq = 0;
     int rc = database_read_head(txn, database, chat_number, &head_seq);
 
     if (rc == 0 && head_seq > max)
         return STORE_NOT_FOUND;
     if (rc == 0)
-        rc = tell_recent(&telling, txn, database, chat_number);
+        rc = read_recent(txn, database, chat_number, &recent);
+    if (rc == 0)
+        tell_bucket(&telling, &recent);
     if (rc == 0 && telling.told != head_seq)
         rc = tell_settled(&telling, clients, chat_number);
     if (rc == 0 && telling.told != head_seq)

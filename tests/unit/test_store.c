@@ -392,17 +392,25 @@ static void test_client_ids_are_read_once(void **fixture)
     assert_int_equal(client_lookups(f), 2 + OLD);
 }
 
-/* The few of a small chat are there when it is. */
-static void test_few_client_ids_come_with_the_chat(void **fixture)
+/* A chat with messages 1 to `old` from before a start, and those up to `last` from after it. */
+static struct uuid chat_from_before(struct fixture *f, uint64_t old, uint64_t last)
 {
-    struct fixture *f = *fixture;
     struct uuid chat;
 
     open_store(f);
     chat = new_chat(f, "ann");
-    send_many(f, &chat, 1, 20);
+    send_many(f, &chat, 1, old);
     reopen(f);
-    send_many(f, &chat, 21, 60);
+    send_many(f, &chat, old + 1, last);
+    return chat;
+}
+
+/* The few of a small chat are there when it is. */
+static void test_few_client_ids_come_with_the_chat(void **fixture)
+{
+    struct fixture *f = *fixture;
+    struct uuid chat = chat_from_before(f, 20, 60);
+
     assert_int_equal(client_lookups(f), 0);
     assert_true(send_text(f, &chat, "20", "20").duplicate);
     assert_int_equal(client_lookups(f), 1);
@@ -413,13 +421,8 @@ static void test_client_ids_too_many_to_read(void **fixture)
 {
     enum { OLD = 520, NEW = 20 };
     struct fixture *f = *fixture;
-    struct uuid chat;
+    struct uuid chat = chat_from_before(f, OLD, OLD + NEW);
 
-    open_store(f);
-    chat = new_chat(f, "ann");
-    send_many(f, &chat, 1, OLD);
-    reopen(f);
-    send_many(f, &chat, OLD + 1, OLD + NEW);
     assert_int_equal(client_lookups(f), NEW);
     assert_true(send_text(f, &chat, "1", "1").duplicate);
 }
