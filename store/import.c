@@ -637,6 +637,7 @@ static int settle_store(const char *directory, struct store_failure *failure)
 
     store_options_init(&options);
     options.directory = directory;
+    options.close_settle_ms = UINT64_MAX;
     if (uv_loop_init(&loop) != 0)
         return store_fail(failure, STORE_NO_MEMORY, "cannot make a loop");
     rc = store_open(&store, &loop, &options, &opened, failure);

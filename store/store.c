@@ -2,8 +2,8 @@
  * Life of a store. Opening takes the lock, checks and opens the database, replays the journal, and
  * starts the two threads. From then on everything happens in turns of the loop: requests and
  * completions come in while it runs its callbacks; before it waits again, store_turn sends off what
- * they left to do. Closing lets the requests in flight finish, settles, and undoes opening in
- * reverse.
+ * they left to do. Closing lets the requests in flight finish, settles for a while, and undoes
+ * opening in reverse.
  */
 #include "store/store_internal.h"
 
@@ -31,6 +31,7 @@ void store_options_init(struct store_options *options)
         .settle_bytes = 32 * MIB,
         .settle_ms = 2000,
         .slice_bytes = 4 * MIB,
+        .close_settle_ms = 5000,
         .reserve_bytes = 4 * MIB,
     };
 }
@@ -119,9 +120,14 @@ static void on_worker_stopped(void *data)
     handle_closed(data);
 }
 
-/* Everything is done and settled, or cannot be: the journal has it. */
+/* Everything is done and settled, or is left to the journal. */
 static void close_now(struct store *store)
 {
+    uint64_t unsettled = store->state.applied_lsn - store->settled_lsn;
+
+    if (unsettled > 0)
+        LOG_INFO("store.left_in_journal", log_u64("records", unsettled),
+                 log_text("advice", "the next start recovers them; nothing is lost"));
     worker_stop(&store->journal_worker, on_worker_stopped, store);
     worker_stop(&store->settle_worker, on_worker_stopped, store);
     uv_close((uv_handle_t *)&store->turn, on_handle_closed);
@@ -147,6 +153,10 @@ static void store_turn(uv_prepare_t *handle)
     struct store *store = handle->data;
     bool more = store_write_turn(store);
 
+    if (store->closing && store->requests == 0 && !store->leaving) {
+        store->leaving = true;
+        store->leaving_since_ms = uv_now(store->loop);
+    }
     more |= reader_flush(&store->reader);
     more |= store_settle_turn(store);
     if (more)

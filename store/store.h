@@ -41,9 +41,10 @@ struct store_options {
     uint64_t settle_bytes;         /* settle when the tail holds this much … */
     uint64_t settle_ms;            /* … or its oldest message is this old */
     uint64_t slice_bytes;          /* of the database's pages that settling holds in memory */
-    uint64_t reserve_bytes;        /* free disk space below which writes are refused */
-    uint64_t recovery_window;      /* records that are replayed together; 0: the usual number */
-    uint64_t (*now_ns)(void);      /* nanoseconds since 1970; NULL: the system's clock */
+    uint64_t close_settle_ms; /* closing goes on settling for so long; UINT64_MAX: to the end */
+    uint64_t reserve_bytes;   /* free disk space below which writes are refused */
+    uint64_t recovery_window; /* records that are replayed together; 0: the usual number */
+    uint64_t (*now_ns)(void); /* nanoseconds since 1970; NULL: the system's clock */
 };
 
 /* The defaults; `directory` is NULL. */
@@ -66,9 +67,9 @@ int store_open(struct store **store, uv_loop_t *loop, const struct store_options
                struct store_opened *opened, struct store_failure *failure);
 
 /*
- * Takes no further requests (STORE_CLOSING), finishes those it has, settles everything, then
- * calls `closed`, after which the store is gone. When the disk is full, what could not be settled
- * stays in the journal.
+ * Takes no further requests (STORE_CLOSING), finishes those it has, settles, then calls `closed`,
+ * after which the store is gone. What could not be settled in `close_settle_ms`, or because the
+ * disk is full, stays in the journal, and the next opening recovers it.
  */
 void store_close(struct store *store, void (*closed)(void *data), void *data);
 

@@ -158,6 +158,8 @@ struct store {
     struct store_statistics statistics;
 
     bool closing;
+    bool leaving; /* closing, and all requests are finished */
+    uint64_t leaving_since_ms;
     unsigned handles_open;
     void (*closed)(void *data);
     void *closed_data;

@@ -202,6 +202,13 @@ static void settle_over(struct settle_job *job)
     state_settle_done(&store->state, &job->range);
 }
 
+/* On a slow disk a job of many slices may take minutes. The journal has what it would settle. */
+static bool is_closing_time(const struct store *store)
+{
+    return store->leaving &&
+           uv_now(store->loop) - store->leaving_since_ms >= store->options.close_settle_ms;
+}
+
 static void settle_done(struct worker_job *base)
 {
     struct settle_job *job = (struct settle_job *)base;
@@ -220,6 +227,8 @@ static void settle_done(struct worker_job *base)
     store->settle_failed_full = false;
     if (job->slices.over)
         settle_over(job);
+    else if (is_closing_time(store))
+        store->settling = false;
     else
         worker_submit(&store->settle_worker, &job->job);
     full_update(store);
@@ -230,9 +239,9 @@ static bool settle_due(const struct store *store)
     if (store->settling || store->state.applied_lsn == store->settled_lsn)
         return false;
     /* After a full disk a job is begun again by the tick, when there is space. */
-    if (store->settle_failed_full)
+    if (store->settle_failed_full || is_closing_time(store))
         return false;
-    return store->settle_wanted || (store->closing && store->requests == 0) ||
+    return store->settle_wanted || store->leaving ||
            store->unsettled_bytes >= store->options.settle_bytes ||
            state_unsettled_bytes(&store->state) >= store->options.tail_bytes_max / 2 ||
            uv_now(store->loop) - store->unsettled_since_ms >= store->options.settle_ms;
@@ -313,7 +322,8 @@ bool store_settle_turn(struct store *store)
 bool store_settle_idle(const struct store *store)
 {
     return !store->settling && !state_evicting(&store->state) && !store->prepare.busy &&
-           (store->state.applied_lsn == store->settled_lsn || store->settle_failed_full);
+           (store->state.applied_lsn == store->settled_lsn || store->settle_failed_full ||
+            is_closing_time(store));
 }
 
 void store_settle_free(struct store *store)

@@ -265,6 +265,27 @@ describe('a slow disk', { timeout: 120000 }, () => {
     assert.ok(batch > 50, 'what waits goes into one batch');
   });
 
+  // Settled in slices of a page each, all of it would take minutes.
+  test('SIGTERM leaves to the journal what cannot be settled in time', async () => {
+    const dataDirectory = path.join(directory, 'stopped');
+    const chatd = world.makeChatd({
+      dataDirectory, environment: shim.environment, args: ['--settle-ms=3600000', '--settle-slice-bytes=4KiB'],
+    });
+    await chatd.start();
+    const client = await world.client();
+    const chats = await inParallel(30, 30, (i) => client.chat(`left ${i}`));
+    await inParallel(6000, 200, (i) => client.Send({ chat_id: chats[i % 30], user_id: 'u', text: `${i}` }));
+    shim.set({ syncDelayUs: SYNC_MS * 1000 });
+    await chatd.stop();
+    const { records } = chatd.log.find(({ event }) => event === 'store.left_in_journal');
+    shim.set({ syncDelayUs: 0 });
+    await chatd.start();
+    assert.equal((await chatd.waitForEvent('store.recovered')).records, records);
+    for (const chat of chats) assert.equal((await client.readAll(chat)).length, 200);
+    await chatd.stop();
+    verify(dataDirectory);
+  });
+
   test('Sends after a slow sync are acknowledged only when theirs is done', async () => {
     const chatd = world.makeChatd({ dataDirectory: path.join(directory, 'data'), environment: shim.environment });
     await chatd.start();

@@ -126,6 +126,8 @@ mutant "a slice that met a full disk counts as written" store/slices.c \
     's/^    if \(rc != 0\)$/    if (rc != 0 \&\& rc != STORE_FULL)/'
 mutant "a job is over after its first slice" store/store_settle.c \
     's/if \(job->slices.over\)/if (true)/'
+mutant "what closing leaves to the journal counts as settled" store/store_settle.c \
+    's/if \(job->slices.over\)/if (job->slices.over || is_closing_time(store))/'
 mutant "after a full disk, take what came meanwhile for settled" store/store_settle.c \
     's/if \(!job->begun\) \{/if (true) {/'
 mutant "new chats are there before all of their rows are" store/slices.c \

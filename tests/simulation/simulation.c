@@ -443,6 +443,7 @@ static void options_draw(void)
     options.settle_bytes = pick(1, 600, 6000, 1000000);
     options.slice_bytes = pick(1, 300, 1500, 100000);
     options.settle_ms = pick(0, 100, 2000, 100000);
+    options.close_settle_ms = pick(0, 100, 5000);
     options.segment_bytes = pick(2048, 4096, 16384);
     options.segments_max = pick(2, 3, 8);
     options.recovery_window = pick(1, 2, 7, 100);

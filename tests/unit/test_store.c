@@ -830,6 +830,30 @@ static void test_close_answers(void **fixture)
     free(flood);
 }
 
+/* However much there is: closing does not wait for a settle job of many slices. */
+static void test_close_leaves_to_journal(void **fixture)
+{
+    struct fixture *f = *fixture;
+    struct uuid chat;
+
+    f->options.settle_ms = 3600000;
+    f->options.slice_bytes = 4096;
+    f->options.close_settle_ms = 0;
+    open_store(f);
+    chat = new_chat(f, "ann");
+    send_many(f, &chat, 1, 100);
+    reopen(f);
+    assert_int_equal(f->opened.records, 101);
+    check_pages(f, &chat, 100);
+    f->options.close_settle_ms = UINT64_MAX;
+    reopen(f);
+    assert_int_equal(f->opened.records, 101);
+    check_pages(f, &chat, 100);
+    reopen(f);
+    assert_int_equal(f->opened.records, 0);
+    check_pages(f, &chat, 100);
+}
+
 static void squeeze_more(struct fixture *f)
 {
     squeeze(f);
@@ -1126,6 +1150,7 @@ int main(int argc, char **argv)
         TEST(test_overload_is_by_kind),
         TEST(test_turns_are_short),
         TEST(test_close_answers),
+        TEST(test_close_leaves_to_journal),
         TEST(test_killed),
         TEST(test_recovery_windows),
         TEST(test_locked),
