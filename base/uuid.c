@@ -46,49 +46,77 @@ void uuid_make(struct uuid *uuid)
     uuid->bytes[8] = (uint8_t)((uuid->bytes[8] & 0x3f) | 0x80);
 }
 
-/* Where each byte's two digits stand in the text, and the dashes between them. */
-static const uint8_t text_places[UUID_BYTES] = {0,  2,  4,  6,  9,  11, 14, 16,
-                                                19, 21, 24, 26, 28, 30, 32, 34};
+/*
+ * Text and back by all digits at once, in two vectors of sixteen: an id is written or read five
+ * times for each message. (Vectors as gcc and clang both have them, on any processor.)
+ */
+typedef uint8_t digits __attribute__((vector_size(16)));
+
+/* The digits of the text without its dashes. */
+#define DIGITS 32
+
 static const uint8_t dash_places[] = {8, 13, 18, 23};
 
-/* Marks a value as a digit's. */
-#define DIGIT 0x10u
+static digits load(const void *bytes)
+{
+    digits loaded;
 
-/* The two digits of each byte. */
-#define PAIRS(high)                                                                                \
-    high "0" high "1" high "2" high "3" high "4" high "5" high "6" high "7" high "8" high "9" high \
-         "a" high "b" high "c" high "d" high "e" high "f"
-static const char hex_pairs[] =
-    PAIRS("0") PAIRS("1") PAIRS("2") PAIRS("3") PAIRS("4") PAIRS("5") PAIRS("6") PAIRS("7")
-        PAIRS("8") PAIRS("9") PAIRS("a") PAIRS("b") PAIRS("c") PAIRS("d") PAIRS("e") PAIRS("f");
-#undef PAIRS
+    memcpy(&loaded, bytes, sizeof loaded);
+    return loaded;
+}
+
+static digits digits_of(digits values)
+{
+    return values + '0' + ((digits)(values > 9) & ('a' - '0' - 10));
+}
 
 void uuid_format(const struct uuid *uuid, char *text)
 {
-    for (size_t i = 0; i < UUID_BYTES; i++)
-        memcpy(text + text_places[i], hex_pairs + (size_t)2 * uuid->bytes[i], 2);
+    digits bytes = load(uuid->bytes);
+    digits high = bytes >> 4;
+    digits low = bytes & 0x0f;
+    digits first = digits_of(
+        __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+    digits second = digits_of(__builtin_shufflevector(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12,
+                                                      28, 13, 29, 14, 30, 15, 31));
+    char all[DIGITS];
+
+    memcpy(all, &first, sizeof first);
+    memcpy(all + sizeof first, &second, sizeof second);
+    memcpy(text, all, 8);
+    memcpy(text + 9, all + 8, 4);
+    memcpy(text + 14, all + 12, 4);
+    memcpy(text + 19, all + 16, 4);
+    memcpy(text + 24, all + 20, 12);
     for (size_t i = 0; i < sizeof dash_places; i++)
         text[dash_places[i]] = '-';
 }
 
-/* The value of a hexadecimal digit with DIGIT set; 0 for anything else. */
-static unsigned hex_value(char digit)
+/* Their values; and bits are missing from *good where something else stands. */
+static digits values_of(digits text, digits *good)
 {
-    static const uint8_t values[256] = {
-        ['0'] = DIGIT | 0,  ['1'] = DIGIT | 1,  ['2'] = DIGIT | 2,  ['3'] = DIGIT | 3,
-        ['4'] = DIGIT | 4,  ['5'] = DIGIT | 5,  ['6'] = DIGIT | 6,  ['7'] = DIGIT | 7,
-        ['8'] = DIGIT | 8,  ['9'] = DIGIT | 9,  ['a'] = DIGIT | 10, ['b'] = DIGIT | 11,
-        ['c'] = DIGIT | 12, ['d'] = DIGIT | 13, ['e'] = DIGIT | 14, ['f'] = DIGIT | 15,
-        ['A'] = DIGIT | 10, ['B'] = DIGIT | 11, ['C'] = DIGIT | 12, ['D'] = DIGIT | 13,
-        ['E'] = DIGIT | 14, ['F'] = DIGIT | 15,
-    };
-    return values[(unsigned char)digit];
+    digits decimal = text - '0';
+    digits letter = (text | 0x20) - 'a';
+    digits is_decimal = (digits)(decimal < 10);
+    digits is_letter = (digits)(letter < 6);
+
+    *good &= is_decimal | is_letter;
+    return (decimal & is_decimal) | ((letter + 10) & is_letter);
+}
+
+static bool is_all_ones(digits vector)
+{
+    uint64_t halves[2];
+
+    memcpy(halves, &vector, sizeof halves);
+    return (halves[0] & halves[1]) == UINT64_MAX;
 }
 
 bool uuid_parse(const char *text, size_t size, struct uuid *uuid)
 {
-    struct uuid parsed;
-    unsigned all = DIGIT;
+    char all[DIGITS];
+    digits good = ~(digits){0};
+    digits first, second, bytes;
 
     if (size != UUID_TEXT_BYTES)
         return false;
@@ -96,15 +124,20 @@ bool uuid_parse(const char *text, size_t size, struct uuid *uuid)
         if (text[dash_places[i]] != '-')
             return false;
     }
-    /* Without a branch for each digit: whether they all were digits is looked at once. */
-    for (size_t i = 0; i < UUID_BYTES; i++) {
-        unsigned high = hex_value(text[text_places[i]]);
-        unsigned low = hex_value(text[text_places[i] + 1]);
-        all &= high & low;
-        parsed.bytes[i] = (uint8_t)(high << 4 | (low & 0x0f));
-    }
-    if (all != DIGIT)
+    memcpy(all, text, 8);
+    memcpy(all + 8, text + 9, 4);
+    memcpy(all + 12, text + 14, 4);
+    memcpy(all + 16, text + 19, 4);
+    memcpy(all + 20, text + 24, 12);
+    first = values_of(load(all), &good);
+    second = values_of(load(all + sizeof first), &good);
+    bytes = __builtin_shufflevector(first, second, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24,
+                                    26, 28, 30)
+            << 4;
+    bytes |= __builtin_shufflevector(first, second, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25,
+                                     27, 29, 31);
+    if (!is_all_ones(good))
         return false;
-    *uuid = parsed;
+    memcpy(uuid->bytes, &bytes, sizeof bytes);
     return true;
 }

@@ -157,14 +157,18 @@ static int no_memory(struct chat_error *error)
                           "the request takes too much memory to decode: send a smaller one");
 }
 
-/* A SendRequest of the strings that the walk has found: it is nothing but strings, and there is no
- * need to walk over it again. */
+/* A SendRequest of the strings that the walk has found, which lie behind it: it is nothing but
+ * strings, and there is no need to walk over it again. */
 static int unpack_send(const struct survey *survey, struct arena *arena, struct decoded *decoded,
                        struct chat_error *error)
 {
-    Chat__SendRequest *send = arena_alloc(arena, sizeof *send);
+    size_t string_bytes = 0;
+    for (size_t i = SEND_CLIENT_ID; i <= SEND_TEXT; i++)
+        string_bytes += survey->strings[i].data == NULL ? 0 : survey->strings[i].size + 1;
+    Chat__SendRequest *send = arena_alloc(arena, sizeof *send + string_bytes);
     if (send == NULL)
         return no_memory(error);
+    char *next = (char *)(send + 1);
     chat__send_request__init(send);
     char **strings[SURVEYED_FIELDS] = {[SEND_CLIENT_ID] = &send->client_id,
                                        [SEND_CHAT_ID] = &send->chat_id,
@@ -175,9 +179,10 @@ static int unpack_send(const struct survey *survey, struct arena *arena, struct 
         const struct wire_field *value = &survey->strings[i];
         if (value->data == NULL)
             continue;
-        *strings[i] = arena_copy(arena, (const char *)value->data, value->size);
-        if (*strings[i] == NULL)
-            return no_memory(error);
+        memcpy(next, value->data, value->size);
+        next[value->size] = '\0';
+        *strings[i] = next;
+        next += value->size + 1;
     }
     decoded->message = &send->base;
     decoded->nul_fields = survey->nul_fields;

@@ -1,6 +1,7 @@
 /*
  * Nearly all strings are mostly ASCII, so both checks take eight bytes at a time as long as
- * these need no closer look, and decode character by character only where they do.
+ * these need no closer look, and decode character by character only where they do. The rest of a
+ * string is the end of its last eight bytes: with these before it in order, it is too.
  */
 #include "proto/utf8.h"
 
@@ -48,14 +49,21 @@ size_t utf8_read(const char *data, size_t size, uint32_t *character)
     return (size_t)count + 1;
 }
 
+static bool all_ascii(uint64_t word)
+{
+    return (word & EACH_BYTE(0x80)) == 0;
+}
+
 size_t utf8_valid_length(const char *data, size_t size)
 {
     size_t at = 0;
     while (at < size) {
-        if (size - at >= 8 && (load_8(data + at) & EACH_BYTE(0x80)) == 0) {
+        if (size - at >= 8 && all_ascii(load_8(data + at))) {
             at += 8;
             continue;
         }
+        if (size - at < 8 && size >= 8 && all_ascii(load_8(data + size - 8)))
+            return size;
         if ((uint8_t)data[at] < 0x80) {
             at++;
             continue;
@@ -86,6 +94,12 @@ size_t utf8_printable_length(const char *data, size_t size)
     while (at < size) {
         if (size - at >= 8 && all_printable_ascii(load_8(data + at))) {
             at += 8;
+            continue;
+        }
+        if (size - at < 8 && size >= 8 && all_printable_ascii(load_8(data + size - 8)))
+            return size;
+        if ((uint8_t)(data[at] - 0x20) < 0x7f - 0x20) {
+            at++;
             continue;
         }
         uint32_t character;

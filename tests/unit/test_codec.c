@@ -435,17 +435,21 @@ static void ids_are_text_without_control_characters(void **state)
     says("user_ids[0] holds a control character at byte 1");
 }
 
-/* Each of the 256 bytes at each place within the eight that are checked at once. */
+/* Each of the 256 bytes at each place of strings that are one to three times the eight bytes that
+ * are checked at once, or not a multiple of them. */
 static void each_byte_is_judged_at_each_place(void **state)
 {
     (void)state;
     for (int byte = 0; byte < 256; byte++) {
-        for (size_t place = 0; place < 16; place++) {
-            char id[17] = "0123456789abcdef";
-            id[place] = (char)byte;
-            bool good = byte >= 0x20 && byte < 0x7f;
-            assert_int_equal(codec_check_user_id(id, 16, "user", &error), good ? 0 : -1);
-            assert_int_equal(utf8_valid_length(id, 16), byte < 0x80 ? 16 : place);
+        for (size_t size = 1; size <= 24; size++) {
+            for (size_t place = 0; place < size; place++) {
+                char id[] = "0123456789abcdefghijklmn";
+                id[place] = (char)byte;
+                bool good = byte >= 0x20 && byte < 0x7f;
+                assert_int_equal(codec_check_user_id(id, size, "user", &error), good ? 0 : -1);
+                assert_int_equal(utf8_printable_length(id, size), good ? size : place);
+                assert_int_equal(utf8_valid_length(id, size), byte < 0x80 ? size : place);
+            }
         }
     }
 }

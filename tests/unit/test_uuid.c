@@ -137,13 +137,49 @@ static void test_parse_refuses(void **state)
     }
 }
 
+static int hex_digit(int character)
+{
+    static const char hex[] = "0123456789abcdef0123456789ABCDEF";
+    const char *found = character == 0 ? NULL : strchr(hex, character);
+
+    return found == NULL ? -1 : (int)((found - hex) % 16);
+}
+
+/* Each byte at each place: taken for the digit that it is, or refused. */
+static void test_parse_every_byte(void **state)
+{
+    static const char good[] = "01234567-89ab-4def-8011-2233445566f7";
+    static const uint8_t places[] = {0,  1,  2,  3,  4,  5,  6,  7,  9,  10, 11,
+                                     12, 14, 15, 16, 17, 19, 20, 21, 22, 24, 25,
+                                     26, 27, 28, 29, 30, 31, 32, 33, 34, 35};
+    struct uuid expected, parsed;
+    char text[sizeof good];
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof places; i++) {
+        for (int byte = 0; byte < 256; byte++) {
+            int value = hex_digit(byte);
+            assert_true(uuid_parse(good, UUID_TEXT_BYTES, &expected));
+            parsed = expected;
+            memcpy(text, good, sizeof text);
+            text[places[i]] = (char)byte;
+            assert_int_equal(uuid_parse(text, UUID_TEXT_BYTES, &parsed), value >= 0);
+            if (value >= 0 && i % 2 == 0)
+                expected.bytes[i / 2] = (uint8_t)(value << 4 | (expected.bytes[i / 2] & 0x0f));
+            else if (value >= 0)
+                expected.bytes[i / 2] = (uint8_t)((expected.bytes[i / 2] & 0xf0) | value);
+            assert_memory_equal(&parsed, &expected, sizeof parsed);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_version_and_variant), cmocka_unit_test(test_distinct_across_threads),
         cmocka_unit_test(test_all_bits_vary),       cmocka_unit_test(test_format),
         cmocka_unit_test(test_round_trip),          cmocka_unit_test(test_parse_either_case),
-        cmocka_unit_test(test_parse_refuses),
+        cmocka_unit_test(test_parse_refuses),       cmocka_unit_test(test_parse_every_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
