@@ -47,7 +47,7 @@ void uuid_make(struct uuid *uuid)
 }
 
 /*
- * Text and back by all digits at once, in two vectors of sixteen: an id is written or read five
+ * Text and back by all digits at once, in two vectors of sixteen: an id is written or read six
  * times for each message. (Vectors as gcc and clang both have them, on any processor.)
  */
 typedef uint8_t digits __attribute__((vector_size(16)));
