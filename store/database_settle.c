@@ -465,6 +465,18 @@ static int put_all(struct settling *settling, const struct database_totals *tota
     return rc == 0 ? put_meta(settling, totals) : rc;
 }
 
+/* A write of the page that says which pages count has failed. LMDB then takes nothing more, not
+ * even reads, until the database is opened again. */
+static bool has_panicked(MDB_env *env)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+
+    if (rc == 0)
+        mdb_txn_abort(txn);
+    return rc == MDB_PANIC;
+}
+
 /*
  * LMDB answers a write that the disk took only in part with EIO, as if the disk had failed. It sets
  * errno only when a call has failed, though: EIO without it is a disk that got full underway.
@@ -478,6 +490,11 @@ static int commit(struct settling *settling)
     rc = mdb_txn_commit(settling->txn);
     if (rc == EIO && errno != EIO)
         rc = ENOSPC;
+    if (rc != 0 && has_panicked(settling->database->env))
+        return store_fail(settling->failure, STORE_IO,
+                          "commit: %s, for LMDB's own page: it takes nothing more until the "
+                          "database is opened again",
+                          mdb_strerror(rc));
     return rc == 0 ? 0 : fail_lmdb(settling, rc, "commit");
 }
 

@@ -183,6 +183,9 @@ static void settle_run(struct worker_job *base)
     job->status = job->slices.messages == NULL ? slices_begin(job) : 0;
     if (job->status == 0)
         job->status = slices_write(&job->slices, job->store->database, &job->failure);
+    /* At once: until the process ends, reads may find the database unusable. */
+    if (job->status != 0 && job->status != STORE_FULL)
+        store_die("store.settle_failed", &job->failure);
 }
 
 /* All of it is in the database. */
@@ -222,8 +225,6 @@ static void settle_done(struct worker_job *base)
         full_update(store);
         return;
     }
-    if (job->status != 0)
-        store_die("store.settle_failed", &job->failure);
     store->settle_failed_full = false;
     if (job->slices.over)
         settle_over(job);

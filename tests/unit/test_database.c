@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include <endian.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
@@ -25,6 +26,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MAP_BYTES ((uint64_t)1 << 30)
@@ -1482,6 +1484,37 @@ static void test_disk_full(void **state)
     expect_clients(fixture, 1, 1100);
 }
 
+/* In front of libc's: LMDB's two pages that say which pages count are written by it, in part. */
+#define META_PAGES_BYTES 8192
+static bool meta_writes_fail;
+ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset);
+ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset)
+{
+    if (meta_writes_fail && offset < META_PAGES_BYTES && size < META_PAGES_BYTES / 2) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, fd, bytes, size, offset);
+}
+
+/* That is no full disk, after which one can go on. */
+static void test_meta_page_fails(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(settle_chats(fixture, 1, 1), 0);
+    assert_int_equal(settle_range(fixture, 1, 1, 101, 300), 0);
+    meta_writes_fail = true;
+    assert_int_equal(settle_range(fixture, 1, 101, 201, 300), STORE_IO);
+    meta_writes_fail = false;
+    close_it(fixture);
+    open_again(fixture, MAP_BYTES);
+    expect_range(fixture, 1, 1, ALL, 10000, false, 1, 100);
+    assert_int_equal(settle_range(fixture, 1, 101, 201, 300), 0);
+    expect_range(fixture, 1, 1, ALL, 10000, false, 1, 200);
+    expect_clients(fixture, 1, 200);
+}
+
 /* LMDB writes to its reader table by way of a mapping: without all of its blocks, a full disk would
  * be a SIGBUS. */
 static void test_reader_table_has_its_blocks(void **state)
@@ -1674,6 +1707,7 @@ int main(void)
         TEST(test_unfinished_making),
         TEST(test_map_full),
         TEST(test_disk_full),
+        TEST(test_meta_page_fails),
         TEST(test_reader_table_has_its_blocks),
         TEST(test_readers_while_settling),
         cmocka_unit_test(test_chunk_rows),
