@@ -11,9 +11,10 @@
  *           ─▶ the broker has taken the replies ─▶ CLOSING: the connection goes, the store settles
  *           ─▶ CLOSED: all handles go, the loop runs out.
  *
- * Each step has its limit in time where it depends on the broker; when that is away, the steps
- * follow at once. A second signal ends the process on the spot, as a crash would: what was
- * acknowledged is on disk.
+ * Each step has its limit in time: where it depends on the broker (when that is away, the steps
+ * follow at once), and where it depends on a disk that may be slow: what waits for room after a
+ * while is refused, and what is not settled is left to the journal. A second signal ends the
+ * process on the spot, as a crash would: what was acknowledged is on disk.
  */
 #include "service/service.h"
 
@@ -35,10 +36,11 @@
 
 /* ---- Stopping ---- */
 
-static void stop_watching_signals(struct service *service)
+static void close_handles(struct service *service)
 {
     uv_close((uv_handle_t *)&service->terminate, NULL);
     uv_close((uv_handle_t *)&service->interrupt, NULL);
+    uv_close((uv_handle_t *)&service->patience, NULL);
 }
 
 static void store_closed(void *data)
@@ -46,7 +48,7 @@ static void store_closed(void *data)
     struct service *service = data;
 
     service->stage = SERVICE_CLOSED;
-    stop_watching_signals(service);
+    close_handles(service);
 }
 
 static void replies_taken(struct service *service)
@@ -61,12 +63,23 @@ static void finish_if_idle(struct service *service)
     if (service->stage != SERVICE_FINISHING || service->in_flight > 0)
         return;
     service->stage = SERVICE_CLOSING;
+    uv_timer_stop(&service->patience);
     lanes_flush(&service->lanes, STOP_TIMEOUT_MS, replies_taken);
+}
+
+static void on_impatient(uv_timer_t *timer)
+{
+    struct service *service = timer->data;
+
+    LOG_WARN("stop.hurried", log_u64("in_flight", service->in_flight),
+             log_text("advice", "the disk is slow: what waits for room is answered with 503"));
+    store_hurry(service->store);
 }
 
 static void requests_stopped(struct service *service)
 {
     service->stage = SERVICE_FINISHING;
+    uv_timer_start(&service->patience, on_impatient, STOP_TIMEOUT_MS, 0);
     finish_if_idle(service);
 }
 
@@ -195,6 +208,8 @@ int service_start(struct service *service, uv_loop_t *loop, const struct setting
     service->started_ms = uv_now(loop);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk, and no reason to die */
+    uv_timer_init(loop, &service->patience);
+    service->patience.data = service;
     watch_signal(service, &service->terminate, SIGTERM);
     watch_signal(service, &service->interrupt, SIGINT);
     LOG_INFO("starting", log_text("version", CHAT_VERSION), log_i64("pid", getpid()),
@@ -213,7 +228,7 @@ err_after_broker:
     uv_run(loop, UV_RUN_NOWAIT);
     (void)lanes_free(&service->lanes); /* the loop has not run: nothing was connecting */
 err_after_signals:
-    stop_watching_signals(service);
+    close_handles(service);
     uv_run(loop, UV_RUN_NOWAIT);
     return -1;
 }

@@ -78,6 +78,7 @@ struct service {
 
     uv_signal_t terminate;
     uv_signal_t interrupt;
+    uv_timer_t patience; /* with the requests in flight, when stopping */
 };
 
 /*

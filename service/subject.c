@@ -86,7 +86,7 @@ bool subject_is_answerable(const char *reply, bool *refused)
     *refused = false;
     if (reply == NULL || reply[0] == '\0')
         return false;
-    if (reply[0] != 'c' && reply[0] != '$') /* an inbox, as nearly all of them */
+    if (reply[0] == '_') /* an inbox, as nearly all of them are; none of those above */
         return true;
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
         *refused |= strncmp(reply, reserved[i], strlen(reserved[i])) == 0;

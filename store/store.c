@@ -167,6 +167,11 @@ static void store_turn(uv_prepare_t *handle)
         close_now(store);
 }
 
+void store_hurry(struct store *store)
+{
+    store->hurried = true;
+}
+
 void store_close(struct store *store, void (*closed)(void *data), void *data)
 {
     store->closing = true;

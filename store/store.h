@@ -73,12 +73,19 @@ int store_open(struct store **store, uv_loop_t *loop, const struct store_options
  */
 void store_close(struct store *store, void (*closed)(void *data), void *data);
 
+/*
+ * From now on a New or Send that would wait for settling to make room in the journal or in memory
+ * is refused instead (STORE_CLOSING), and so are those that wait: on a slow disk that may take
+ * minutes. For who wants to close soon.
+ */
+void store_hurry(struct store *store);
+
 /* --- New --- */
 
 struct store_new {
     void *data;
     void (*done)(struct store_new *request);
-    int status; /* STORE_OK, FULL, CORRUPT, NO_MEMORY */
+    int status; /* STORE_OK, FULL, CLOSING, CORRUPT, NO_MEMORY */
     struct uuid chat_id;
     bool created;
     struct store_command *command; /* the store's own */
@@ -104,7 +111,8 @@ struct store_send_input {
 struct store_send {
     void *data;
     void (*done)(struct store_send *request);
-    int status; /* STORE_OK, NO_CHAT, NOT_A_MEMBER, CLIENT_ID_REUSED, FULL, CORRUPT, NO_MEMORY */
+    /* STORE_OK, NO_CHAT, NOT_A_MEMBER, CLIENT_ID_REUSED, FULL, CLOSING, CORRUPT, NO_MEMORY */
+    int status;
     const uint8_t *message; /* wire form of Message, as stored */
     size_t message_size;
     uint64_t seq; /* for CLIENT_ID_REUSED too: of the earlier message */

@@ -157,6 +157,7 @@ struct store {
     uint64_t request_bytes; /* of commands not yet durable */
     struct store_statistics statistics;
 
+    bool hurried; /* nothing waits for room */
     bool closing;
     bool leaving; /* closing, and all requests are finished */
     uint64_t leaving_since_ms;

@@ -106,6 +106,8 @@ bool store_settle_room(struct store *store, size_t batch_bytes)
     /* Room comes with the settle job or the new segment under way, unless these met a full disk. */
     if (store->settle_failed_full || (store->prepare_failed_full && !tail_full))
         store_write_refuse(store, STORE_FULL);
+    else if (store->hurried)
+        store_write_refuse(store, STORE_CLOSING);
     return false;
 }
 

@@ -286,6 +286,38 @@ describe('a slow disk', { timeout: 120000 }, () => {
     verify(dataDirectory);
   });
 
+  // More than the journal has room for: the rest would wait for settling, which takes minutes.
+  test('SIGTERM answers with 503 what waits for room too long', async () => {
+    const dataDirectory = path.join(directory, 'hurried');
+    const chatd = world.makeChatd({
+      dataDirectory,
+      environment: shim.environment,
+      args: ['--settle-slice-bytes=4KiB', '--tail-bytes=1MiB', '--journal-segment-bytes=1MiB', '--journal-segments=2'],
+    });
+    await chatd.start();
+    const client = await world.client();
+    const chats = await inParallel(30, 30, (i) => client.chat(`hurried ${i}`));
+    const text = (i) => `${i} `.padEnd(4000, '.');
+    const fields = (i) => ({ chat_id: chats[i % 30], user_id: 'u', client_id: `${i}`, text: text(i) });
+    shim.set({ syncDelayUs: SYNC_MS * 1000 });
+    const begun = inParallel(1000, 1000, (i) => client.Send(fields(i), { timeout: 60000 }).then(() => true, (error) => {
+      assert.equal(error.code, 503, error);
+      return false;
+    }));
+    await eventually('they are in flight', async () => Number((await client.connection.request('$SRV.STATS.chat', '', { timeout: 20000 }))
+      .json().endpoints.find(({ name }) => name === 'Send').data.requests_in_flight) > 500);
+    await chatd.stop();
+    const acknowledged = await begun;
+    shim.set({ syncDelayUs: 0 });
+    assert.ok(chatd.log.some(({ event }) => event === 'stop.hurried'));
+    assert.ok(acknowledged.includes(true) && acknowledged.includes(false));
+    await chatd.start();
+    const again = await inParallel(1000, 100, (i) => client.Send(fields(i), { timeout: 20000 }));
+    assert.deepEqual(again.map(({ duplicate }) => duplicate), acknowledged, 'those are there, and no others');
+    await chatd.stop();
+    verify(dataDirectory);
+  });
+
   test('Sends after a slow sync are acknowledged only when theirs is done', async () => {
     const chatd = world.makeChatd({ dataDirectory: path.join(directory, 'data'), environment: shim.environment });
     await chatd.start();

@@ -189,13 +189,19 @@ static const struct model_message *message_seen(struct model *model, unsigned wh
     return message;
 }
 
+/* Nothing has happened; it may be asked for again. */
+static bool is_put_off(const struct model *model, int status)
+{
+    return status == STORE_FULL || (status == STORE_CLOSING && model->hurried);
+}
+
 /* --- New --- */
 
 void model_new_answered(struct model *model, unsigned which, const struct store_new *request)
 {
     struct model_chat *chat = &model->chats[which];
 
-    if (request->status == STORE_FULL)
+    if (is_put_off(model, request->status))
         return;
     if (request->status != STORE_OK)
         world_fail("New: %s", store_status_text(request->status));
@@ -247,7 +253,7 @@ void model_send_answered(struct model *model, uint64_t which, const struct store
     struct model_attempt *attempt = &model->attempts[which];
     const struct model_message *message;
 
-    if (request->status == STORE_FULL) {
+    if (is_put_off(model, request->status)) {
         attempt->answer = MODEL_NOTHING;
     } else if (request->status == STORE_CLIENT_ID_REUSED) {
         send_reused(model, attempt, request->seq);

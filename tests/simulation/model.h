@@ -71,6 +71,7 @@ struct model {
     struct model_attempt *attempts;
     uint64_t attempt_count;
     uint64_t attempt_capacity;
+    bool hurried; /* what would wait for room is refused */
 };
 
 /* The clock's first time, in nanoseconds since 1970. */

@@ -363,6 +363,7 @@ static void open_store(void)
     struct store_failure failure = {0};
 
     closed = false;
+    model.hurried = false;
     world_loop_reset();
     if (store_open(&store, &uv, &options, &opened, &failure) != 0)
         world_fail("cannot open: %s", failure.detail);
@@ -417,8 +418,15 @@ static bool is_closed(void)
     return closed;
 }
 
+/* At times in a hurry: what would wait for room is refused. */
 static void orderly_end(void)
 {
+    if (world_chance(50)) {
+        store_hurry(store);
+        model.hurried = true;
+        for (uint64_t i = world_random(100); i > 0; i--)
+            world_happen((enum world_event)world_random(WORLD_EVENTS));
+    }
     store_close(store, on_closed, &closed);
     settle_down(is_closed);
     if (requests_open() != 0)

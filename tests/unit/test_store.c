@@ -809,6 +809,7 @@ static void test_close_answers(void **fixture)
                                      .text = "t"};
     bool closed = false;
 
+    f->options.close_settle_ms = UINT64_MAX;
     open_store(f);
     chat = new_chat(f, "ann");
     input.chat_id = chat;
