@@ -54,16 +54,22 @@ static bool all_ascii(uint64_t word)
     return (word & EACH_BYTE(0x80)) == 0;
 }
 
+/* The end of what is plain from `at` on, which is where a character begins: as far as that can be
+ * told from eight bytes at a time. */
+static inline size_t skip_plain(const char *data, size_t size, size_t at,
+                                bool (*is_plain)(uint64_t word))
+{
+    while (size - at >= 8 && is_plain(load_8(data + at)))
+        at += 8;
+    if (size - at < 8 && size >= 8 && is_plain(load_8(data + size - 8)))
+        return size;
+    return at;
+}
+
 size_t utf8_valid_length(const char *data, size_t size)
 {
     size_t at = 0;
-    while (at < size) {
-        if (size - at >= 8 && all_ascii(load_8(data + at))) {
-            at += 8;
-            continue;
-        }
-        if (size - at < 8 && size >= 8 && all_ascii(load_8(data + size - 8)))
-            return size;
+    while ((at = skip_plain(data, size, at, all_ascii)) < size) {
         if ((uint8_t)data[at] < 0x80) {
             at++;
             continue;
@@ -91,13 +97,7 @@ static bool all_printable_ascii(uint64_t word)
 size_t utf8_printable_length(const char *data, size_t size)
 {
     size_t at = 0;
-    while (at < size) {
-        if (size - at >= 8 && all_printable_ascii(load_8(data + at))) {
-            at += 8;
-            continue;
-        }
-        if (size - at < 8 && size >= 8 && all_printable_ascii(load_8(data + size - 8)))
-            return size;
+    while ((at = skip_plain(data, size, at, all_printable_ascii)) < size) {
         if ((uint8_t)(data[at] - 0x20) < 0x7f - 0x20) {
             at++;
             continue;

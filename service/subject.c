@@ -46,21 +46,20 @@ bool subject_is_namespace(const char *name)
 int subject_parse(const char *subject, struct subject_target *target)
 {
     const char *method = subject + strlen(PREFIX);
-    const char *dot;
+    const char *namespace_name = SUBJECT_DEFAULT_NAMESPACE;
+    size_t method_size;
 
     *target = (struct subject_target){.altered = true};
     if (strncmp(subject, PREFIX, strlen(PREFIX)) != 0)
         return -1;
-    dot = strchr(method, '.');
-    if (dot == NULL) {
-        copy_method(method, strlen(method), target);
-        memcpy(target->namespace_name, SUBJECT_DEFAULT_NAMESPACE, sizeof SUBJECT_DEFAULT_NAMESPACE);
-        return 0;
+    method_size = strcspn(method, ".");
+    copy_method(method, method_size, target);
+    if (method[method_size] == '.') {
+        namespace_name = method + method_size + 1;
+        if (!subject_is_namespace(namespace_name))
+            return -1;
     }
-    copy_method(method, (size_t)(dot - method), target);
-    if (!subject_is_namespace(dot + 1))
-        return -1;
-    memcpy(target->namespace_name, dot + 1, strlen(dot + 1) + 1);
+    memcpy(target->namespace_name, namespace_name, strlen(namespace_name) + 1);
     return 0;
 }
 
@@ -86,9 +85,8 @@ bool subject_is_answerable(const char *reply, bool *refused)
     *refused = false;
     if (reply == NULL || reply[0] == '\0')
         return false;
-    if (reply[0] == '_') /* an inbox, as nearly all of them are; none of those above */
-        return true;
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
-        *refused |= strncmp(reply, reserved[i], strlen(reserved[i])) == 0;
+        *refused |= reply[0] == reserved[i][0] && /* nearly all are inboxes, which begin with _ */
+                    strncmp(reply, reserved[i], strlen(reserved[i])) == 0;
     return !*refused;
 }
