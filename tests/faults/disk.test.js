@@ -7,7 +7,7 @@ const { isPassing } = require('../integration/client');
 const { Disk } = require('./disk');
 const { Judge, Load, pause } = require('./judge');
 const { CALLS, Shim } = require('./shim');
-const { LONG, assert, path, rounds, seeded, verify } = require('./rig');
+const { LONG, assert, path, rounds, seeded, sendEndpoint, verify } = require('./rig');
 
 let world;
 before(async () => { world = await World.start({ chatd: false }); });
@@ -201,8 +201,7 @@ describe('a slow disk', { timeout: 120000 }, () => {
     const client = await world.client();
     const load = await new Load(judge, [await world.connect()], { width: 200, sizes: [300], timeout: () => timeout }).start();
     await load.further(1000);
-    const figures = async () => JSON.parse((await client.connection.request('$SRV.STATS.chat', '', { timeout: 20000 })).string())
-      .endpoints.find(({ name }) => name === 'Send').data;
+    const figures = async () => (await sendEndpoint(client)).data;
     const finish = async () => {
       shim.set({ syncDelayUs: 0 });
       await load.stop();
@@ -297,15 +296,13 @@ describe('a slow disk', { timeout: 120000 }, () => {
     await chatd.start();
     const client = await world.client();
     const chats = await inParallel(30, 30, (i) => client.chat(`hurried ${i}`));
-    const text = (i) => `${i} `.padEnd(4000, '.');
-    const fields = (i) => ({ chat_id: chats[i % 30], user_id: 'u', client_id: `${i}`, text: text(i) });
+    const fields = (i) => ({ chat_id: chats[i % 30], user_id: 'u', client_id: `${i}`, text: `${i} `.padEnd(4000, '.') });
     shim.set({ syncDelayUs: SYNC_MS * 1000 });
     const begun = inParallel(1000, 1000, (i) => client.Send(fields(i), { timeout: 60000 }).then(() => true, (error) => {
       assert.equal(error.code, 503, error);
       return false;
     }));
-    await eventually('they are in flight', async () => Number((await client.connection.request('$SRV.STATS.chat', '', { timeout: 20000 }))
-      .json().endpoints.find(({ name }) => name === 'Send').data.requests_in_flight) > 500);
+    await eventually('they are in flight', async () => (await sendEndpoint(client)).data.requests_in_flight > 500);
     await chatd.stop();
     const acknowledged = await begun;
     shim.set({ syncDelayUs: 0 });

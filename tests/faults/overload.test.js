@@ -7,7 +7,7 @@ const { once } = require('node:events');
 const { spawn } = require('node:child_process');
 const { Program, World, cleanEnvironment, eventually, within } = require('../integration/harness');
 const { range } = require('../integration/client');
-const { LONG, TOOLS, assert, fs, path } = require('./rig');
+const { LONG, TOOLS, assert, fs, path, sendEndpoint } = require('./rig');
 
 const CONNECTIONS = LONG ? 100 : 20;
 const SENDS = LONG ? 50000 : 5000;
@@ -75,8 +75,7 @@ describe('overload', { timeout: LONG ? 600000 : 180000 }, () => {
         assert.deepEqual(new Set(messages.map((message) => message.client_id)), new Set(range(0, SENDS - 1).map((i) => `f-${i}`)));
         const status = fs.readFileSync(`/proc/${world.chatd.program.child.pid}/status`, 'utf8');
         const peak = Math.round(Number(/^VmHWM:\s+(\d+) kB/m.exec(status)[1]) / 1024);
-        const stats = JSON.parse(Buffer.from((await client.connection.request('$SRV.STATS.chat', '', { timeout: 30000 })).data).toString());
-        const sends = stats.endpoints.find(({ name }) => name === 'Send');
+        const sends = await sendEndpoint(client);
         t.diagnostic(`${took} ms, ${sends.num_requests} requests, ${sends.num_errors} of them refused; at most ${peak} MiB`);
         t.diagnostic(`History of a quiet caller: p50 ${calm.p50} µs, p99 ${calm.p99} µs; with the flood ${busy.p50} and ${busy.p99} µs (${(busy.p99 / calm.p99).toFixed(1)} times)`);
         if (args.length) assert.ok(sends.num_errors > 0, 'some were refused at first');

@@ -43,6 +43,12 @@ function stats(dataDirectory) {
   return JSON.parse(run(path.join(BIN, 'chat-store'), 'stats', '--json', '--data-dir', dataDirectory));
 }
 
+// What a running one says of its Sends; the figures of its inside are in `data`.
+async function sendEndpoint(client) {
+  const reply = await client.connection.request('$SRV.STATS.chat', '', { timeout: 30000 });
+  return reply.json().endpoints.find(({ name }) => name === 'Send');
+}
+
 module.exports = {
-  LONG, TOOLS, assert, rounds, run, seeded, stats, verify, fs, path,
+  LONG, TOOLS, assert, rounds, run, seeded, sendEndpoint, stats, verify, fs, path,
 };
